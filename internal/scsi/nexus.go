@@ -1,0 +1,209 @@
+package scsi
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"nas-target/internal/pr"
+)
+
+// IT is a live I_T nexus: one logged-in initiator port at one target port.
+// The transport submits its commands here. Several connections of one session
+// share one IT.
+type IT struct {
+	nexus Nexus
+	dev   *Device
+	port  *Port
+
+	view atomic.Pointer[view] // what this nexus sees; replaced whole
+
+	mu       sync.Mutex // guards the fields below and changes of view
+	detached bool
+}
+
+// view is an immutable LUN map with this nexus's state per LUN.
+type view struct {
+	low  []*itl // LUN 0..255, as far as mapped
+	high map[uint16]*itl
+	luns []uint16 // ascending
+}
+
+func (v *view) find(l LUN) *itl {
+	i, ok := l.Index()
+	if !ok {
+		return nil
+	}
+	if int(i) < len(v.low) {
+		return v.low[i]
+	}
+	return v.high[i]
+}
+
+// Nexus returns the identity of it.
+func (it *IT) Nexus() Nexus { return it.nexus }
+
+// itl is the state of one nexus at one logical unit (an I_T_L nexus).
+type itl struct {
+	unit *Unit
+	it   *IT
+
+	grant     atomic.Pointer[grant] // what this nexus may do, as of one Access
+	uaPending atomic.Int32          // len(ua)
+	hold      atomic.Pointer[hold]  // commands wait while calls of this nexus's previous session are in the medium
+
+	mu      sync.Mutex // guards all below; leaf lock
+	ua      []*Check
+	tasks   *Task // every task from its first wait or its entry into the gate to its end
+	gated   int   // tasks inside the gate
+	closed  bool  // the nexus is gone; nothing enters any more
+	prevent bool  // PREVENT ALLOW MEDIUM REMOVAL
+
+	Counters Counters
+}
+
+// grant caches the rights of one nexus for one Access.
+type grant struct {
+	of     *pr.Access
+	rights pr.Rights
+}
+
+// rights returns what the nexus may do now: one atomic load and, unless the
+// reservation changed since, one compare.
+func (x *itl) rights() pr.Rights {
+	a := x.unit.pr.Access()
+	g := x.grant.Load()
+	if g == nil || g.of != a {
+		g = &grant{a, a.Rights(x.it.nexus)}
+		x.grant.Store(g)
+	}
+	return g.rights
+}
+
+func (x *itl) push(t *Task) {
+	t.prev, t.next = nil, x.tasks
+	if x.tasks != nil {
+		x.tasks.prev = t
+	}
+	x.tasks = t
+}
+
+func (x *itl) remove(t *Task) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		x.tasks = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+}
+
+// wait lists a task that waits: for its data or for a worker. It reports
+// false if the nexus is gone.
+func (x *itl) wait(t *Task, s taskState) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed || t.doomed {
+		if t.state != taskNew {
+			x.remove(t)
+		}
+		t.state = taskEnded
+		return false
+	}
+	if t.state == taskNew {
+		x.push(t)
+	}
+	t.state = s
+	return true
+}
+
+// enter is the gate: from here to leave, the task's call may be inside the
+// medium, and whoever fences this nexus waits for it. The rights are looked
+// at under the lock that the fence takes after it has published its new
+// Access: a task is either seen by the fence or sees the fence.
+func (x *itl) enter(t *Task, c pr.Class) error {
+	x.mu.Lock()
+	if x.closed || t.doomed {
+		x.end(t)
+		x.mu.Unlock()
+		return errAborted
+	}
+	if !x.rights().Allows(c) {
+		x.end(t)
+		x.mu.Unlock()
+		return errConflict
+	}
+	if t.state == taskNew {
+		x.push(t)
+	}
+	t.state = taskInGate
+	x.gated++
+	x.mu.Unlock()
+	return nil
+}
+
+// end takes a task that is not in the gate out of the list. x.mu is held.
+func (x *itl) end(t *Task) {
+	if t.state != taskNew {
+		x.remove(t)
+	}
+	t.state = taskEnded
+}
+
+// leave ends a task that entered, and tells who waits for it. It reports
+// whether the task was aborted meanwhile.
+func (x *itl) leave(t *Task) (doomed bool) {
+	x.mu.Lock()
+	x.remove(t)
+	t.state = taskEnded
+	x.gated--
+	doomed = t.doomed
+	drains := t.drains
+	t.drains = nil
+	x.mu.Unlock()
+	for _, d := range drains {
+		d.leave()
+	}
+	return doomed
+}
+
+// hold keeps the commands of a new session back until the calls of the
+// nexus's previous session have left the medium, so that no stale write lands
+// on a fresh one. RFC 7143 §6.3.5.
+type hold struct {
+	mu       sync.Mutex
+	released bool
+	tasks    []*Task
+}
+
+func (h *hold) park(t *Task) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.released {
+		return false
+	}
+	h.tasks = append(h.tasks, t)
+	return true
+}
+
+func (x *itl) unhold(h *hold) {
+	h.mu.Lock()
+	h.released = true
+	tasks := h.tasks
+	h.tasks = nil
+	x.hold.Store(nil)
+	h.mu.Unlock()
+	for _, t := range tasks {
+		x.unit.queueFor(t).add(t)
+	}
+}
+
+// Counters count what one nexus did at one unit. Read them at any time.
+type Counters struct {
+	Commands  [opClasses]atomic.Uint64
+	ReadByte  atomic.Uint64
+	WriteByte atomic.Uint64
+	Conflicts atomic.Uint64
+	Errors    atomic.Uint64
+}

@@ -1,0 +1,370 @@
+package scsi
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"nas-target/internal/pr"
+)
+
+// Identity is what a logical unit says it is: the same on every path, for
+// ever, whatever its order, its backing path or its host.
+type Identity struct {
+	Name     string // the operator's name, for logs
+	UUID     [16]byte
+	NAA      []byte // 8 or 16 bytes
+	Serial   string // ASCII
+	Vendor   string // at most 8 characters
+	Product  string // at most 16
+	Revision string // at most 4
+}
+
+// UnitConfig describes a logical unit at its birth.
+type UnitConfig struct {
+	Identity
+	BlockSize     int // 512 or 4096 bytes
+	PhysicalBlock int // bytes; 0: the larger of 4096 and BlockSize
+	ReadOnly      bool
+	WriteCache    bool // WCE: GOOD before the data are durable
+	Rotational    bool
+	Thin          bool // UNMAP and friends deallocate, if the medium can
+	MaxTransfer   int  // bytes of one command; 0: DefaultMaxTransfer
+	Events        *Events
+}
+
+// DefaultMaxTransfer is MAXIMUM TRANSFER LENGTH, in bytes.
+const DefaultMaxTransfer = 8 << 20
+
+// Unit is a logical unit: a medium, its reservations and its task set.
+type Unit struct {
+	id     Identity
+	medium Medium
+	caps   caps
+	pr     *pr.Unit
+	events *Events
+
+	conf   atomic.Pointer[conf] // what I/O reads; replaced whole, under mu
+	inline atomic.Int32         // calls on transports' goroutines
+	data   queue
+	ctl    queue // one worker: PR OUT and what must not wait behind data
+
+	mu      sync.Mutex // guards nexuses, seen and changes of conf
+	nexuses []*itl
+	seen    map[Nexus]bool // had a session since start
+}
+
+// conf is an immutable picture of a unit's configuration.
+type conf struct {
+	blockSize   uint32
+	shift       uint8 // log2 blockSize
+	physExp     uint8
+	blocks      uint64
+	maxTransfer uint64 // blocks
+	readOnly    bool
+	swp         bool // Control mode page
+	writeCache  bool
+	rotational  bool
+	thin        bool
+	nuar        bool
+	tas         bool
+
+	descriptorSense bool   // D_SENSE
+	failed          *Check // latched: a flush failed and nobody cleared it
+	notReady        *Check // format, sanitize, missing medium
+	// progress of notReady is filled by the command that causes it.
+}
+
+// NewUnit builds a logical unit on m, with reservations r.
+func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
+	u := &Unit{id: c.Identity, medium: m, caps: capsOf(m), pr: r, events: c.Events, seen: map[Nexus]bool{}}
+	if u.events == nil {
+		u.events = &Events{}
+	}
+	u.data.max, u.ctl.max = unitWorkers, 1
+	f := &conf{readOnly: c.ReadOnly, writeCache: c.WriteCache, rotational: c.Rotational, thin: c.Thin && u.caps.thin}
+	switch c.BlockSize {
+	case 512:
+		f.shift = 9
+	case 4096:
+		f.shift = 12
+	default:
+		return nil, fmt.Errorf("block size %d: want 512 or 4096", c.BlockSize)
+	}
+	f.blockSize = 1 << f.shift
+	phys := c.PhysicalBlock
+	if phys == 0 {
+		phys = max(4096, c.BlockSize)
+	}
+	for 1<<(f.shift+f.physExp) < phys {
+		f.physExp++
+	}
+	if 1<<(f.shift+f.physExp) != phys {
+		return nil, fmt.Errorf("physical block size %d: want a power of two of at least %d", phys, c.BlockSize)
+	}
+	if c.MaxTransfer == 0 {
+		c.MaxTransfer = DefaultMaxTransfer
+	}
+	f.maxTransfer = uint64(c.MaxTransfer) >> f.shift
+	f.blocks = uint64(m.Size()) >> f.shift
+	if f.blocks == 0 {
+		return nil, fmt.Errorf("medium of %d bytes is smaller than one block", m.Size())
+	}
+	u.conf.Store(f)
+	return u, nil
+}
+
+// ID returns the identity of u.
+func (u *Unit) ID() Identity { return u.id }
+
+// Reservations returns the reservation manager of u.
+func (u *Unit) Reservations() *pr.Unit { return u.pr }
+
+// change replaces the configuration by a changed copy.
+func (u *Unit) change(f func(*conf)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := *u.conf.Load()
+	f(&c)
+	u.conf.Store(&c)
+}
+
+// submit takes a new task: the checks in the order the standards give, then
+// its data if it wants any, then its work.
+func (u *Unit) submit(x *itl, t *Task) Progress {
+	t.itl, t.unit, t.conf = x, u, u.conf.Load()
+	need, err := u.admit(x, t)
+	if err != nil {
+		return u.finish(t, err)
+	}
+	t.Need = need
+	if len(t.Out) < need {
+		if !x.wait(t, taskWaiting) {
+			return u.finish(t, errAborted)
+		}
+		t.own()
+		return NeedData
+	}
+	return u.dispatch(x, t)
+}
+
+// admit makes the checks that need no data. SPC-4 r37 5.13.1, SAM-5 5.3.3 for
+// their precedence: reset unit attentions, reservation conflict, other unit
+// attentions, readiness, then the CDB's own fields.
+func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
+	row, bad := lookup(&t.CDB)
+	if row != nil && row.Enabled != nil && !row.Enabled(u) {
+		row, bad = nil, ErrInvalidOpcode
+	}
+	if row == nil {
+		if x.uaPending.Load() != 0 {
+			if ua := x.firstUA(true, false); ua != nil {
+				return 0, ua
+			}
+		}
+		return 0, bad
+	}
+	t.cmd = row
+	ua := row.Flags&NoUA == 0 && x.uaPending.Load() != 0
+	if ua {
+		if c := x.firstUA(true, true); c != nil {
+			return 0, c
+		}
+	}
+	if !x.rights().Allows(row.access(&t.CDB)) {
+		return 0, errConflict
+	}
+	if ua {
+		if c := x.firstUA(true, false); c != nil {
+			return 0, c
+		}
+	}
+	if err := u.ready(row, t); err != nil {
+		return 0, err
+	}
+	if c := row.checkBits(&t.CDB); c != nil {
+		return 0, c
+	}
+	f := t.conf
+	if row.Flags&Writes != 0 {
+		if f.readOnly || f.swp {
+			return 0, ErrWriteProtected
+		}
+		if f.failed != nil {
+			return 0, f.failed
+		}
+	}
+	if row.LBA.Len != 0 {
+		if err := u.checkRange(row, t); err != nil {
+			return 0, err
+		}
+	}
+	if row.Dir != DataOut {
+		return 0, nil
+	}
+	switch {
+	case row.OutBytes != nil:
+		need, err = row.OutBytes(t)
+	case row.Blocks.Len != 0:
+		need = int(t.blocks()) << f.shift
+	default:
+		need = int(row.Length.In(&t.CDB))
+		if need > MaxParameterList {
+			return 0, ErrParameterListLength
+		}
+	}
+	if err == nil && need > int(t.OutLen) {
+		t.Want = int64(need)
+		err = ErrInvalidIU
+	}
+	if err == nil {
+		t.Want = int64(need)
+	}
+	return need, err
+}
+
+// MaxParameterList bounds a parameter list, in bytes: memory is promised only
+// below it.
+const MaxParameterList = 1 << 20
+
+// ready refuses what the state of the unit does not allow now.
+func (u *Unit) ready(row *Command, t *Task) error {
+	if c := t.conf.notReady; c != nil && row.Flags&WhileSanitize == 0 {
+		return c
+	}
+	return nil
+}
+
+// checkRange refuses what does not fit the medium. SBC-4 r22 4.18: INFORMATION
+// is the first invalid LBA.
+func (u *Unit) checkRange(row *Command, t *Task) error {
+	lba, n := t.lba(), t.blocks()
+	f := t.conf
+	if n > f.maxTransfer {
+		return ErrInvalidField.AtCDB(int(row.Blocks.At), 7)
+	}
+	if lba > f.blocks || lba == f.blocks || n > f.blocks-lba {
+		first := lba
+		if lba < f.blocks {
+			first = f.blocks
+		}
+		return ErrLBAOutOfRange.WithInfo(first)
+	}
+	return nil
+}
+
+// lba and blocks read the range fields of the task's CDB.
+func (t *Task) lba() uint64 { return t.cmd.LBA.In(&t.CDB) }
+
+func (t *Task) blocks() uint64 {
+	n := t.cmd.Blocks.In(&t.CDB)
+	if n == 0 && t.cmd.Blocks.Len == 1 {
+		return 256 // READ(6), WRITE(6): SBC-4 r22 5.11
+	}
+	return n
+}
+
+// dispatch runs a task that has its data: here if it will not wait, else on
+// the unit's workers.
+func (u *Unit) dispatch(x *itl, t *Task) Progress {
+	row := t.cmd
+	away := row.Flags&(Slow|Control) != 0 || row.Defer != nil && row.Defer(t)
+	h := x.hold.Load()
+	if h == nil && !away {
+		if u.inline.Add(1) <= inlineCalls {
+			u.execute(t)
+			u.inline.Add(-1)
+			return Finished
+		}
+		u.inline.Add(-1)
+	}
+	t.own()
+	if !x.wait(t, taskQueued) {
+		return u.finish(t, errAborted)
+	}
+	if h != nil && h.park(t) {
+		return Pending
+	}
+	u.queueFor(t).add(t)
+	return Pending
+}
+
+func (u *Unit) queueFor(t *Task) *queue {
+	if t.cmd.Flags&Control != 0 {
+		return &u.ctl
+	}
+	return &u.data
+}
+
+// execute runs a task inside the gate and settles its result.
+func (u *Unit) execute(t *Task) {
+	x := t.itl
+	class := t.cmd.access(&t.CDB)
+	if t.state == taskNew && (class == pr.Always || class == pr.Status) {
+		u.finish(t, t.call()) // nobody fences these, and they are done before anyone can ask
+		return
+	}
+	if err := x.enter(t, class); err != nil {
+		u.finish(t, err)
+		return
+	}
+	err := t.call()
+	if x.leave(t) {
+		err = errAborted
+	}
+	u.finish(t, err)
+}
+
+// call runs the handler; its panic becomes HARDWARE ERROR. A broken invariant
+// of the reservation engine is not survived: a target that may have forgotten
+// a fence must not go on.
+func (t *Task) call() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if pr.IsBroken(r) {
+				panic(r)
+			}
+			err = ErrInternal.Because(fmt.Errorf("panic in %s: %v", t.cmd.Name, r))
+			t.unit.events.panicked(t, r, debug.Stack())
+		}
+	}()
+	return t.cmd.Run(t)
+}
+
+// finish turns err into the task's result and counts it.
+func (u *Unit) finish(t *Task, err error) Progress {
+	if err == errAborted {
+		u.finishAborted(t)
+		return Finished
+	}
+	want := t.Want
+	t.settle(err)
+	if err == nil {
+		c := &t.itl.Counters
+		c.Commands[t.cmd.Class].Add(1)
+		switch t.cmd.Class {
+		case ClassRead:
+			c.ReadByte.Add(uint64(len(t.In)))
+		case ClassWrite:
+			c.WriteByte.Add(uint64(want))
+		}
+		return Finished
+	}
+	if t.Failure != nil {
+		if err != ErrInvalidIU {
+			t.Want = 0
+		}
+		u.refused(t)
+	}
+	return Finished
+}
+
+func (u *Unit) refused(t *Task) {
+	if t.Status == ReservationConflict {
+		t.itl.Counters.Conflicts.Add(1)
+	} else {
+		t.itl.Counters.Errors.Add(1)
+	}
+	u.events.refused(t)
+}
