@@ -1,0 +1,17 @@
+// Package conformance runs libiscsi's test tool (iscsi-test-cu, Debian package
+// libiscsi-bin) against a target and keeps what came out of every single test.
+//
+// The tool reports a test as passed when the target does not implement what is
+// tested: it prints [SKIPPED] and goes on. Counted that way a target with no
+// commands at all looks good, so a test that printed [SKIPPED] counts as
+// skipped here, with the tool's reason, and never as passed. A test that does
+// not end in time has hung, one that killed the tool has crashed.
+//
+// Every test runs in a process of its own, so that each has its own time limit
+// and a hang is blamed on the right one; after a hang the caller starts a
+// fresh target.
+//
+// libiscsi.expected holds one line per test for our daemon. Any difference
+// fails, an improvement too: UPDATE=1 make conformance rewrites the file, and
+// its diff is the review.
+package conformance
