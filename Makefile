@@ -1,0 +1,73 @@
+# Everything that is built, checked or measured here has a target in this file,
+# and continuous integration runs these targets and nothing else.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+
+GO       ?= go
+PKGS     ?= ./...
+# Packages tested side by side, and the limit for one package.
+P        ?= 2
+TIMEOUT  ?= 15m
+FUZZTIME ?= 30s
+ROUNDS   ?= 3
+BENCHTIME ?= 5s
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
+
+.PHONY: build
+build: ## compile bin/nas-target
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/nas-target ./cmd/nas-target
+
+.PHONY: run
+run: ## serve the lab default from ./nas-data on 127.0.0.1:3260 (ARGS="…" adds flags)
+	$(GO) run ./cmd/nas-target serve $(ARGS)
+
+.PHONY: setup
+setup: ## see that the programs the tests use are there; as root, install them
+	@test/setup
+
+.PHONY: test
+test: setup vet ## all tests under the race detector, conformance and interoperability included
+	@$(GO) run ./test/gotest -race -count=1 -p $(P) -timeout $(TIMEOUT) $(PKGS)
+
+.PHONY: vet
+vet: ## compile everything, go vet, staticcheck
+	$(GO) build ./...
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+.PHONY: check
+check: vet ## vet, formatting and the repository's rules, known vulnerabilities
+	$(GO) test -count=1 ./test/policy
+	@test/vulncheck
+
+.PHONY: race
+race: ## the goroutines' packages, many times over, under the race detector
+	$(GO) test -race -count=$(or $(COUNT),5) -p 1 -timeout 30m ./internal/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME, one after the other
+	@FUZZTIME=$(FUZZTIME) test/fuzz $(PKGS)
+
+.PHONY: conformance
+conformance: setup ## libiscsi's tests against the daemon (UPDATE=1 rewrites what is expected)
+	$(GO) test -count=1 -timeout 30m -v -run TestLibiscsi ./test/conformance
+
+.PHONY: interop
+interop: setup ## initiators that are not ours against the daemon
+	$(GO) test -count=1 -timeout 30m -v ./test/interop
+
+.PHONY: bench
+bench: setup ## nas-target, tgt and gotgt side by side (BENCHTIME, ROUNDS, ARGS)
+	$(GO) run ./test/bench -time $(BENCHTIME) -rounds $(ROUNDS) $(ARGS)
+
+.PHONY: generate
+generate: ## run the generators; fails if the tree is not what they write
+	$(GO) generate ./...
+	@git diff --exit-code --stat || { echo "commit what the generators wrote"; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
