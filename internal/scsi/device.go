@@ -147,7 +147,25 @@ func (it *IT) Resume(t *Task) Progress {
 	if gone {
 		return Pending // aborted meanwhile: Done tells, or has told
 	}
+	t.conf = t.unit.conf.Load() // it may have changed while the data came
+	if err := t.unit.fits(t.cmd, t); err != nil {
+		return it.Fail(t, err)
+	}
 	return t.unit.dispatch(x, t)
+}
+
+// Fail ends a task that wants data with an error of the transport's: data
+// that were too many, too few or damaged.
+func (it *IT) Fail(t *Task, err error) Progress {
+	x := t.itl
+	x.mu.Lock()
+	if t.state != taskWaiting {
+		x.mu.Unlock()
+		return Pending // aborted meanwhile: Done tells, or has told
+	}
+	x.end(t)
+	x.mu.Unlock()
+	return t.unit.finish(t, err)
 }
 
 // submitUnmapped answers for a LUN that names no unit. SPC-4 r37 4.5.1.
@@ -209,7 +227,26 @@ func (u *Unit) detach(x *itl) {
 	d := &drain{left: 1, done: forget}
 	x.drainInto(d, nil)
 	d.leave()
-	u.pr.Apply(pr.Op{Action: pr.NexusLoss, From: x.it.nexus}, nil)
+	u.dropLegacy(pr.Op{Action: pr.NexusLoss, From: x.it.nexus}, nil)
+}
+
+// dropLegacy ends a legacy reservation by event op, if there is one. It does
+// so aside: a reservation command that waits for a stuck medium must not delay
+// a logout or a reset. d, if not nil, waits for it.
+func (u *Unit) dropLegacy(op pr.Op, d *drain) {
+	owner := u.pr.State().Legacy
+	if owner == (Nexus{}) || op.Action == pr.NexusLoss && owner != op.From {
+		return
+	}
+	if d != nil {
+		d.add()
+	}
+	go func() {
+		u.pr.Apply(op, pr.Env{}, u.fence)
+		if d != nil {
+			d.leave()
+		}
+	}()
 }
 
 // live returns the nexuses of u, those whose last calls are draining included.

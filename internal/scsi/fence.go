@@ -33,9 +33,12 @@ func (u *Unit) fence(before, after *pr.Access) {
 func (u *Unit) carryOut(self *Task, effects []pr.Effect) {
 	for _, e := range effects {
 		switch e.Kind {
-		case pr.RaiseUA:
-			ua := uaOf(e.UA)
-			u.eachNexus(e.Nexuses, func(x *itl) { x.raise(ua) })
+		case pr.RaiseReservationsPreempted:
+			u.raiseAt(e.Nexuses, UAReservationsPreempted)
+		case pr.RaiseReservationsReleased:
+			u.raiseAt(e.Nexuses, UAReservationsReleased)
+		case pr.RaiseRegistrationsPreempted:
+			u.raiseAt(e.Nexuses, UARegistrationsPreempt)
 		case pr.AllowRemoval:
 			u.eachNexus(e.Nexuses, func(x *itl) {
 				x.mu.Lock()
@@ -46,6 +49,10 @@ func (u *Unit) carryOut(self *Task, effects []pr.Effect) {
 			u.abortVictims(self, e.Nexuses)
 		}
 	}
+}
+
+func (u *Unit) raiseAt(ns []Nexus, c *Check) {
+	u.eachNexus(ns, func(x *itl) { x.raise(c) })
 }
 
 // abortVictims is SPC-4 r37 5.13.11.2.6: every task of the victims but the

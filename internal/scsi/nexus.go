@@ -19,6 +19,21 @@ type IT struct {
 
 	mu       sync.Mutex // guards the fields below and changes of view
 	detached bool
+	peer     string
+}
+
+// SetPeer notes the network address behind the nexus, for the audit trail.
+func (it *IT) SetPeer(addr string) {
+	it.mu.Lock()
+	it.peer = addr
+	it.mu.Unlock()
+}
+
+// Peer returns the address noted last.
+func (it *IT) Peer() string {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	return it.peer
 }
 
 // view is an immutable LUN map with this nexus's state per LUN.
@@ -79,6 +94,28 @@ func (x *itl) rights() pr.Rights {
 	return g.rights
 }
 
+// refusal is the one reservation check: nil if a command of class c may run
+// now. Without trustworthy reservation information only the few commands that
+// the standard names may. SPC-4 r36f 5.13.5.2, 5.13.5.3.2.
+func (x *itl) refusal(row *Command, c pr.Class) error {
+	if x.rights().Allows(c) {
+		return nil
+	}
+	switch x.grant.Load().of.Condition() {
+	case pr.Normal:
+		return errConflict
+	case pr.InformationLost:
+		if row.Flags&WithoutPR == 0 {
+			return ErrPRLost
+		}
+	default:
+		if row.Flags&WithoutPR == 0 || row.Op == 0x5f {
+			return ErrManualIntervention
+		}
+	}
+	return nil
+}
+
 func (x *itl) push(t *Task) {
 	t.prev, t.next = nil, x.tasks
 	if x.tasks != nil {
@@ -97,6 +134,13 @@ func (x *itl) remove(t *Task) {
 		t.next.prev = t.prev
 	}
 	t.prev, t.next = nil, nil
+}
+
+// gone reports whether the nexus has ended.
+func (x *itl) gone() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.closed
 }
 
 // wait lists a task that waits: for its data or for a worker. It reports
@@ -129,10 +173,10 @@ func (x *itl) enter(t *Task, c pr.Class) error {
 		x.mu.Unlock()
 		return errAborted
 	}
-	if !x.rights().Allows(c) {
+	if err := x.refusal(t.cmd, c); err != nil {
 		x.end(t)
 		x.mu.Unlock()
-		return errConflict
+		return err
 	}
 	if t.state == taskNew {
 		x.push(t)

@@ -3,6 +3,8 @@ package scsi
 import (
 	"encoding/binary"
 	"fmt"
+
+	"nas-target/internal/pr"
 )
 
 // Sense keys. SPC-4 r37 table 43.
@@ -35,7 +37,8 @@ type Check struct {
 	spec     uint64 // COMMAND-SPECIFIC INFORMATION
 	sks      [3]byte
 	hasSKS   bool
-	internal error // what went wrong inside, for the log only
+	detail   Reason // a finer reason, where a rule below gave one
+	internal error  // what went wrong inside, for the log only
 }
 
 // Reason names a refusing branch.
@@ -43,6 +46,9 @@ type Reason string
 
 func (c *Check) Error() string {
 	s := fmt.Sprintf("%s (%x %02x/%02x)", c.Reason, c.Key, c.ASC, c.ASCQ)
+	if c.detail != "" {
+		s += ", " + string(c.detail)
+	}
 	if c.internal != nil {
 		s += ": " + c.internal.Error()
 	}
@@ -101,6 +107,13 @@ func (c *Check) WithInfo(v uint64) *Check {
 func (c *Check) WithSpecific(v uint64) *Check {
 	d := *c
 	d.hasSpec, d.spec = true, v
+	return &d
+}
+
+// named keeps the bytes and tells the finer reason to logs and metrics.
+func (c *Check) named(r pr.Reason) *Check {
+	d := *c
+	d.detail = Reason(r)
 	return &d
 }
 

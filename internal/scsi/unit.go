@@ -172,8 +172,8 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 			return 0, c
 		}
 	}
-	if !x.rights().Allows(row.access(&t.CDB)) {
-		return 0, errConflict
+	if err := x.refusal(row, row.access(&t.CDB)); err != nil {
+		return 0, err
 	}
 	if ua {
 		if c := x.firstUA(true, false); c != nil {
@@ -186,19 +186,8 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 	if c := row.checkBits(&t.CDB); c != nil {
 		return 0, c
 	}
-	f := t.conf
-	if row.Flags&Writes != 0 {
-		if f.readOnly || f.swp {
-			return 0, ErrWriteProtected
-		}
-		if f.failed != nil {
-			return 0, f.failed
-		}
-	}
-	if row.LBA.Len != 0 {
-		if err := u.checkRange(row, t); err != nil {
-			return 0, err
-		}
+	if err := u.fits(row, t); err != nil {
+		return 0, err
 	}
 	if row.Dir != DataOut {
 		return 0, nil
@@ -207,7 +196,7 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 	case row.OutBytes != nil:
 		need, err = row.OutBytes(t)
 	case row.Blocks.Len != 0:
-		need = int(t.blocks()) << f.shift
+		need = int(t.blocks()) << t.conf.shift
 	default:
 		need = int(row.Length.In(&t.CDB))
 		if need > MaxParameterList {
@@ -236,6 +225,23 @@ func (u *Unit) ready(row *Command, t *Task) error {
 	return nil
 }
 
+// fits refuses what the unit's present configuration does not take: writes to
+// a read-only unit, ranges beyond its end.
+func (u *Unit) fits(row *Command, t *Task) error {
+	if row.Flags&Writes != 0 {
+		if t.conf.readOnly || t.conf.swp {
+			return ErrWriteProtected
+		}
+		if c := t.conf.failed; c != nil {
+			return c
+		}
+	}
+	if row.LBA.Len != 0 {
+		return u.checkRange(row, t)
+	}
+	return nil
+}
+
 // checkRange refuses what does not fit the medium. SBC-4 r22 4.18: INFORMATION
 // is the first invalid LBA.
 func (u *Unit) checkRange(row *Command, t *Task) error {
@@ -255,7 +261,13 @@ func (u *Unit) checkRange(row *Command, t *Task) error {
 }
 
 // lba and blocks read the range fields of the task's CDB.
-func (t *Task) lba() uint64 { return t.cmd.LBA.In(&t.CDB) }
+func (t *Task) lba() uint64 {
+	lba := t.cmd.LBA.In(&t.CDB)
+	if t.cmd.size == 6 {
+		lba &= 1<<21 - 1
+	}
+	return lba
+}
 
 func (t *Task) blocks() uint64 {
 	n := t.cmd.Blocks.In(&t.CDB)
