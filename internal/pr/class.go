@@ -1,7 +1,7 @@
 package pr
 
 // Class says how a command relates to reservations. Every opcode row carries
-// one; the zero value is the safe one. SPC-4 r37 table 65, SBC-4 r22 table 13.
+// one; the zero value is the safe one. SPC-4 r36f table 65, SBC-4 r22 table 13.
 type Class uint8
 
 const (
@@ -15,10 +15,15 @@ const (
 	// exclusive-access one like Write.
 	Read
 	// Status passes every persistent reservation but not the legacy
-	// reservation of another nexus (TEST UNIT READY, PERSISTENT RESERVE IN).
+	// reservation of another nexus (TEST UNIT READY).
 	Status
-	// Always passes everything (INQUIRY, REPORT LUNS, REQUEST SENSE).
+	// Always passes everything (INQUIRY, REPORT LUNS, REQUEST SENSE). RESERVE
+	// and RELEASE of SPC-2 belong here too: Step judges them.
 	Always
+	// Persistent is PERSISTENT RESERVE IN and OUT: they pass every persistent
+	// reservation and conflict with a legacy one, even of the same nexus. The
+	// two families of commands exclude each other. SPC-2 r20 5.5.1.
+	Persistent
 
 	classes
 )
@@ -29,7 +34,7 @@ type Rights uint8
 // All is every class but Unclassified; Unclassified is only ever allowed when
 // no reservation of any kind exists.
 const (
-	All        Rights = 1<<Write | 1<<Read | 1<<Status | 1<<Always
+	All        Rights = 1<<Write | 1<<Read | 1<<Status | 1<<Always | 1<<Persistent
 	Unreserved Rights = All | 1<<Unclassified
 )
 

@@ -1,6 +1,10 @@
 package pr
 
-import "fmt"
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+)
 
 // Nexus identifies an I_T nexus by value: SCSI port names, never a session.
 // It is what a registration belongs to, so it outlives connections, restarts
@@ -10,15 +14,28 @@ type Nexus struct {
 	Target    string // target port name, "iqn…,t,0x<4 hex digits of the TPGT>", lower case
 }
 
+// MaxPortName is the longest port name in bytes: an iSCSI name of 223 bytes
+// and ",i,0x" with 12 digits. RFC 7143 §4.2.7.
+const MaxPortName = 223 + 17
+
 // InitiatorPort builds an initiator port name. The node name must be
 // normalised (lower case) already.
 func InitiatorPort(node string, isid [6]byte) string {
-	return fmt.Sprintf("%s,i,0x%012x", node, isid[:])
+	return node + ",i,0x" + hex.EncodeToString(isid[:])
 }
 
 // TargetPort builds a target port name.
 func TargetPort(node string, tpgt uint16) string {
-	return fmt.Sprintf("%s,t,0x%04x", node, tpgt)
+	digits := strconv.FormatUint(uint64(tpgt)|1<<16, 16)[1:]
+	return node + ",t,0x" + digits
+}
+
+// Node returns the iSCSI node name of an initiator or target port name.
+func Node(port string) string {
+	if i := strings.LastIndexByte(port, ','); i >= 2 && (port[i-2:i] == ",i" || port[i-2:i] == ",t") {
+		return port[:i-2]
+	}
+	return port
 }
 
 func (n Nexus) String() string { return n.Initiator + " → " + n.Target }
