@@ -48,6 +48,10 @@ func refusedValues(t *testing.T) (errs []error) {
 		_, err := ParseNumber(s, 512, 1<<24-1)
 		refuse(err, ValueOutOfRange, s)
 	}
+	for _, s := range []string{"18446744073709551616", "30000000000000000000", "0x10000000000000000", "0x7ffffffffffffffff"} {
+		_, err := ParseNumber(s, 0, math.MaxUint64)
+		refuse(err, ValueOutOfRange, s)
+	}
 	for _, s := range []string{"", "yes", "no", "YES", "true", "1", "Yes ", "No,Yes"} {
 		_, err := ParseBool(s)
 		refuse(err, ValueNotBoolean, s)
