@@ -40,83 +40,60 @@ func setPRLength(b []byte) []byte {
 }
 
 func readKeys(_ *Task, s pr.State) []byte {
-	b := prHeader(s, 8*len(s.Registrations))
-	for _, r := range s.Registrations {
-		b = binary.BigEndian.AppendUint64(b, uint64(r.Key))
+	keys := s.Keys()
+	b := prHeader(s, 8*len(keys))
+	for _, k := range keys {
+		b = binary.BigEndian.AppendUint64(b, uint64(k))
 	}
 	return setPRLength(b)
 }
 
 func readReservation(_ *Task, s pr.State) []byte {
 	b := prHeader(s, 16)
-	if s.Reservation.Type == 0 {
-		return b
+	if key, typ, ok := s.Held(); ok {
+		b = binary.BigEndian.AppendUint64(b, uint64(key))
+		b = append(b, 0, 0, 0, 0, 0, byte(typ), 0, 0)
 	}
-	var key pr.Key // zero where every registrant holds
-	if !s.Reservation.Type.AllRegistrants() {
-		r, _ := s.Find(s.Reservation.Holder)
-		key = r.Key
-	}
-	b = binary.BigEndian.AppendUint64(b, uint64(key))
-	b = append(b, 0, 0, 0, 0, 0, byte(s.Reservation.Type), 0, 0)
 	return setPRLength(b)
 }
 
 func reportCapabilities(_ *Task, s pr.State) []byte {
-	const (
-		rlrC, crh, sipC, atpC, ptplC = 0x80, 0x10, 0x08, 0x04, 0x01
-		tmv, allowCommands4, ptplA   = 0x80, 4 << 4, 0x01
-	)
-	b := []byte{0, 8, rlrC | crh | sipC | atpC | ptplC, tmv | allowCommands4, 0xea, 0x01, 0, 0}
-	if s.APTPL {
-		b[3] |= ptplA
+	c := s.Capabilities()
+	bits := func(flags ...bool) (v byte) {
+		for i, f := range flags {
+			if f {
+				v |= 0x80 >> i
+			}
+		}
+		return v
 	}
+	b := []byte{0, 8,
+		bits(c.ReplaceLost, false, false, c.Compatible, c.SpecInitiator, c.AllTargetPorts, false, c.PersistCapable),
+		0x80 | c.AllowCommands<<4 | bits(false, false, false, false, false, false, false, c.PersistActive),
+		0, 0, 0, 0}
+	var mask uint16 // bit n of byte 4 is type n, of byte 5 type 8+n
+	for _, t := range c.Types {
+		mask |= 1 << (t % 8) << (8 * (1 - t/8))
+	}
+	binary.BigEndian.PutUint16(b[4:], mask)
 	return b
 }
 
-// readFullStatus describes each registration. One made with ALL_TG_PT is one
-// descriptor, however many ports it covers.
 func readFullStatus(t *Task, s pr.State) []byte {
 	b := prHeader(s, 128*len(s.Registrations))
-	var covered map[string]bool
-	for _, r := range s.Registrations {
-		if r.AllTargetPorts {
-			if covered[r.Initiator] {
-				continue
-			}
-			if covered == nil {
-				covered = map[string]bool{}
-			}
-			covered[r.Initiator] = true
-		}
+	for _, f := range s.FullStatus(t.itl.it.dev.prPorts()) {
 		var d [24]byte
-		binary.BigEndian.PutUint64(d[0:], uint64(r.Key))
-		if s.Holds(r.Nexus) || r.AllTargetPorts && holdsThroughAny(s, r.Initiator) {
-			d[12], d[13] = 0x01, byte(s.Reservation.Type)
+		binary.BigEndian.PutUint64(d[0:], uint64(f.Key))
+		if f.Holder {
+			d[12], d[13] = 0x01, byte(f.Type)
 		}
-		if r.AllTargetPorts {
+		if f.AllPorts {
 			d[12] |= 0x02
-		} else {
-			binary.BigEndian.PutUint16(d[18:], t.itl.it.dev.relative(r.Target))
 		}
+		binary.BigEndian.PutUint16(d[18:], f.RelativePort)
 		at := len(b)
-		b = appendTransportID(append(b, d[:]...), r.Initiator)
+		b = appendTransportID(append(b, d[:]...), f.Initiator)
 		binary.BigEndian.PutUint32(b[at+20:], uint32(len(b)-at-24))
 	}
 	return setPRLength(b)
-}
-
-func holdsThroughAny(s pr.State, initiator string) bool {
-	return s.Reservation.Type != 0 && (s.Reservation.Type.AllRegistrants() || s.Reservation.Holder.Initiator == initiator)
-}
-
-// relative returns the relative target port identifier of a port name, 0 for
-// a port of another device.
-func (d *Device) relative(name string) uint16 {
-	for _, p := range d.ports {
-		if p.Name == name {
-			return p.Relative
-		}
-	}
-	return 0
 }

@@ -118,22 +118,25 @@ func verdictError(v pr.Verdict) error {
 		return ErrPRLost
 	case pr.BecomingReady:
 		return ErrManualIntervention
-	case pr.Interrupted:
-		return errBusy
 	}
 	return ErrPRNotPersisted
 }
 
 // env is what the rules must know of the device around a unit.
 func (d *Device) env(u *Unit) pr.Env {
-	e := pr.Env{NUAR: u.conf.Load().nuar}
-	for _, p := range d.ports {
-		e.TargetPorts = append(e.TargetPorts, pr.Port{Name: p.Name, RelativeID: p.Relative})
-	}
+	e := pr.Env{TargetPorts: d.prPorts(), NUAR: u.conf.Load().nuar}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for n := range d.known {
 		e.InitiatorPorts = append(e.InitiatorPorts, n)
 	}
 	return e
+}
+
+func (d *Device) prPorts() []pr.Port {
+	ports := make([]pr.Port, len(d.ports))
+	for i, p := range d.ports {
+		ports[i] = pr.Port{Name: p.Name, RelativeID: p.Relative}
+	}
+	return ports
 }

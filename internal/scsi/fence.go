@@ -15,7 +15,7 @@ func (u *Unit) fence(before, after *pr.Access) {
 	done := make(chan struct{})
 	d := &drain{left: 1, done: func() { close(done) }}
 	for _, x := range u.live() {
-		lost := before.Rights(x.it.nexus) &^ after.Rights(x.it.nexus)
+		lost := pr.Lost(before, after, x.it.nexus)
 		if lost == 0 {
 			continue
 		}
@@ -33,12 +33,9 @@ func (u *Unit) fence(before, after *pr.Access) {
 func (u *Unit) carryOut(self *Task, effects []pr.Effect) {
 	for _, e := range effects {
 		switch e.Kind {
-		case pr.RaiseReservationsPreempted:
-			u.raiseAt(e.Nexuses, UAReservationsPreempted)
-		case pr.RaiseReservationsReleased:
-			u.raiseAt(e.Nexuses, UAReservationsReleased)
-		case pr.RaiseRegistrationsPreempted:
-			u.raiseAt(e.Nexuses, UARegistrationsPreempt)
+		case pr.RaiseUA:
+			ua := reservationUA[e.UA]
+			u.eachNexus(e.Nexuses, func(x *itl) { x.raise(ua) })
 		case pr.AllowRemoval:
 			u.eachNexus(e.Nexuses, func(x *itl) {
 				x.mu.Lock()
@@ -51,8 +48,10 @@ func (u *Unit) carryOut(self *Task, effects []pr.Effect) {
 	}
 }
 
-func (u *Unit) raiseAt(ns []Nexus, c *Check) {
-	u.eachNexus(ns, func(x *itl) { x.raise(c) })
+var reservationUA = map[pr.UA]*Check{
+	pr.ReservationsPreempted:  UAReservationsPreempted,
+	pr.ReservationsReleased:   UAReservationsReleased,
+	pr.RegistrationsPreempted: UARegistrationsPreempt,
 }
 
 // abortVictims is SPC-4 r37 5.13.11.2.6: every task of the victims but the

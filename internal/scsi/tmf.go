@@ -164,7 +164,7 @@ func (u *Unit) clearTaskSet(from *itl, d *drain) {
 // reservation and PREVENTs fall, mode parameters return to their defaults,
 // every nexus gets a unit attention. Persistent reservations stay.
 func (u *Unit) reset(from *itl, d *drain) {
-	u.dropLegacy(pr.Op{Action: pr.UnitReset}, d)
+	u.dropLegacy(pr.Op{Action: pr.LUReset}, d)
 	for _, x := range u.live() {
 		n := x.abort(func(*Task) bool { return true }, d, false)
 		x.mu.Lock()

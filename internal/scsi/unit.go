@@ -50,7 +50,7 @@ type Unit struct {
 	data   queue
 	ctl    queue // one worker: PR OUT and what must not wait behind data
 
-	mu      sync.Mutex // guards nexuses, seen and changes of conf
+	mu      sync.Mutex // guards all below and changes of conf
 	nexuses []*itl
 	seen    map[Nexus]bool // had a session since start
 }
