@@ -1,0 +1,76 @@
+package config
+
+import (
+	"net/netip"
+)
+
+// Config is a whole, valid configuration.
+type Config struct {
+	// DataDir keeps what the daemon must not forget: identities, reservations
+	// and the disks that have no path of their own.
+	DataDir string   `mapstructure:"data_dir"`
+	Log     Log      `mapstructure:"log"`
+	Portals []Portal `mapstructure:"portals"`
+	Targets []Target `mapstructure:"targets"`
+}
+
+// Log says what is written about events, and how.
+type Log struct {
+	Level  string `mapstructure:"level"`  // debug, info, warn or error
+	Format string `mapstructure:"format"` // console or json
+}
+
+// Portal is one target portal group: addresses that are one SCSI target port.
+type Portal struct {
+	Group  uint16           `mapstructure:"group"`  // target portal group tag, 1..65535
+	Listen []netip.AddrPort `mapstructure:"listen"` // explicit addresses
+}
+
+// Access says who may log in to a target.
+type Access string
+
+const (
+	// AccessListed lets in the initiators that are listed: nobody, until one is.
+	AccessListed Access = "listed"
+	// AccessOpen lets in whoever reaches the portal, without proof of identity.
+	AccessOpen Access = "open"
+)
+
+// Target is a SCSI target device.
+type Target struct {
+	Name         string      `mapstructure:"name"`  // iqn., eui. or naa., lower case
+	Alias        string      `mapstructure:"alias"` // for people
+	PortalGroups []uint16    `mapstructure:"portal_groups"`
+	Access       Access      `mapstructure:"access"`
+	Initiators   []Initiator `mapstructure:"initiators"`
+	LUNs         []LUN       `mapstructure:"luns"`
+}
+
+// AnyInitiator as a name admits every initiator; the networks still bind it.
+const AnyInitiator = "*"
+
+// Initiator is who may log in to a target, and what it sees there.
+type Initiator struct {
+	Name     string         `mapstructure:"name"`     // or AnyInitiator
+	Networks []netip.Prefix `mapstructure:"networks"` // source addresses; empty: any
+	LUNs     []uint16       `mapstructure:"luns"`     // empty: all of the target
+}
+
+// LUN is a logical unit of a target.
+type LUN struct {
+	LUN        uint16 `mapstructure:"lun"`
+	Name       string `mapstructure:"name"` // unique in the configuration; the identity in the data directory goes by it
+	Backstore  string `mapstructure:"backstore"`
+	BlockSize  int    `mapstructure:"block_size"` // bytes, 512 or 4096
+	WriteCache bool   `mapstructure:"write_cache"`
+	ReadOnly   bool   `mapstructure:"read_only"`
+	NAA        string `mapstructure:"naa"`    // takes over another target's identifier
+	Serial     string `mapstructure:"serial"` // takes over another target's serial number
+
+	// Options are the backstore's own: a pointer to the options struct of its
+	// kind (backstore.Kind.NewOptions).
+	Options any `mapstructure:"-"`
+
+	// Rest holds the keys that are not ours until Options is made of them.
+	Rest map[string]any `mapstructure:",remain"`
+}

@@ -1,0 +1,177 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nas-target/internal/backstore"
+)
+
+// maxLUN is the largest number that flat space addressing can name. SAM-5 4.7.7.3.
+const maxLUN = 1<<14 - 1
+
+// validate looks at what the values mean, alone and together.
+func validate(c *Config, report func(path, reason string)) {
+	if c.DataDir == "" {
+		report("data_dir", "must not be empty")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		report("log.level", fmt.Sprintf("%q is none of debug, info, warn, error", c.Log.Level))
+	}
+	if !slices.Contains([]string{"console", "json"}, c.Log.Format) {
+		report("log.format", fmt.Sprintf("%q is neither console nor json", c.Log.Format))
+	}
+	groups := validatePortals(c, report)
+	targets, luns := map[string]string{}, map[string]string{}
+	for i := range c.Targets {
+		t, path := &c.Targets[i], fmt.Sprintf("targets[%d]", i)
+		unique(targets, t.Name, path+".name", report)
+		validateTarget(t, path, groups, report)
+		for j := range t.LUNs {
+			unique(luns, t.LUNs[j].Name, fmt.Sprintf("%s.luns[%d].name", path, j), report)
+		}
+	}
+	if len(c.Targets) > 0 && len(c.Portals) == 0 {
+		report("targets", "no portals are configured, so nobody could reach them")
+	}
+}
+
+// unique reports a value that stands at another path already.
+func unique[K comparable](seen map[K]string, value K, path string, report func(path, reason string)) {
+	if first, twice := seen[value]; twice {
+		report(path, fmt.Sprintf("%v is taken by %s", value, first))
+		return
+	}
+	seen[value] = path
+}
+
+func validatePortals(c *Config, report func(path, reason string)) map[uint16]string {
+	groups, addrs := map[uint16]string{}, map[netip.AddrPort]string{}
+	for i, p := range c.Portals {
+		path := fmt.Sprintf("portals[%d]", i)
+		if p.Group == 0 {
+			report(path+".group", "must be 1 to 65535")
+		}
+		unique(groups, p.Group, path+".group", report)
+		if len(p.Listen) == 0 {
+			report(path+".listen", "must name at least one address, such as 10.0.0.5:3260")
+		}
+		for j, a := range p.Listen {
+			unique(addrs, a, fmt.Sprintf("%s.listen[%d]", path, j), report)
+		}
+	}
+	return groups
+}
+
+func validateTarget(t *Target, path string, groups map[uint16]string, report func(path, reason string)) {
+	if reason := badName(t.Name); reason != "" {
+		report(path+".name", reason)
+	}
+	for i, g := range t.PortalGroups {
+		if _, ok := groups[g]; !ok {
+			report(fmt.Sprintf("%s.portal_groups[%d]", path, i), fmt.Sprintf("there is no portal group %d", g))
+		}
+	}
+	switch t.Access {
+	case AccessListed:
+	case AccessOpen:
+		if len(t.Initiators) > 0 {
+			report(path+".initiators", "has no effect with access: open; remove one of them")
+		}
+	default:
+		report(path+".access", fmt.Sprintf("%q is neither listed nor open", t.Access))
+	}
+	numbers := map[uint16]string{}
+	for i := range t.LUNs {
+		l, at := &t.LUNs[i], fmt.Sprintf("%s.luns[%d]", path, i)
+		unique(numbers, l.LUN, at+".lun", report)
+		validateLUN(l, at, report)
+	}
+	for i, init := range t.Initiators {
+		at := fmt.Sprintf("%s.initiators[%d]", path, i)
+		if init.Name != AnyInitiator {
+			if reason := badName(init.Name); reason != "" {
+				report(at+".name", reason)
+			}
+		} else if len(init.Networks) == 0 {
+			report(at+".name", `"*" needs networks; to let everybody in write access: open`)
+		}
+		for j, n := range init.LUNs {
+			if _, ok := numbers[n]; !ok {
+				report(fmt.Sprintf("%s.luns[%d]", at, j), fmt.Sprintf("the target has no LUN %d", n))
+			}
+		}
+	}
+}
+
+var (
+	lunName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	serial  = regexp.MustCompile(`^[!-~]{1,64}$`)
+)
+
+func validateLUN(l *LUN, path string, report func(path, reason string)) {
+	if l.LUN > maxLUN {
+		report(path+".lun", fmt.Sprintf("must be 0 to %d", maxLUN))
+	}
+	if !lunName.MatchString(l.Name) {
+		report(path+".name", fmt.Sprintf("%q is not a name: up to 63 letters, digits, dots, dashes and underscores", l.Name))
+	}
+	if _, err := backstore.Lookup(l.Backstore); err != nil {
+		report(path+".backstore", fmt.Sprintf("%q is none of %s", l.Backstore, kindNames()))
+	}
+	if l.BlockSize != 512 && l.BlockSize != 4096 {
+		report(path+".block_size", fmt.Sprintf("%d is neither 512 nor 4096", l.BlockSize))
+	}
+	if l.NAA != "" {
+		if _, err := ParseNAA(l.NAA); err != nil {
+			report(path+".naa", err.Error())
+		}
+	}
+	if l.Serial != "" && !serial.MatchString(l.Serial) {
+		report(path+".serial", "must be 1 to 64 printable ASCII characters without blanks")
+	}
+}
+
+func kindNames() string {
+	var names []string
+	for _, k := range backstore.Kinds() {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// ParseNAA reads an NAA identifier: 8 bytes with type 2, 3 or 5, or 16 bytes
+// with type 6, in hexadecimal. SPC-4 r37 7.8.6.6.
+func ParseNAA(s string) ([]byte, error) {
+	text := strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(s), "naa."), "0x")
+	b, err := hex.DecodeString(text)
+	if err == nil && len(b) > 0 {
+		switch kind := b[0] >> 4; {
+		case len(b) == 8 && (kind == 2 || kind == 3 || kind == 5), len(b) == 16 && kind == 6:
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("%q is not an NAA identifier: 16 hexadecimal digits that begin with 2, 3 or 5, or 32 that begin with 6", s)
+}
+
+var iqn = regexp.MustCompile(`^iqn\.\d{4}-(0[1-9]|1[0-2])\.[a-z0-9-]+(\.[a-z0-9-]+)*(:[a-z0-9.:-]+)?$`)
+var other = regexp.MustCompile(`^(eui\.[0-9a-f]{16}|naa\.[0-9a-f]{16}|naa\.[0-9a-f]{32})$`)
+
+// badName says what is wrong with an iSCSI name. RFC 7143 §4.2.7.
+func badName(name string) string {
+	switch {
+	case name == "":
+		return "must not be empty"
+	case len(name) > 223:
+		return "an iSCSI name has at most 223 bytes"
+	case name != strings.ToLower(name):
+		return fmt.Sprintf("%q: write iSCSI names in lower case; initiators compare them that way", name)
+	case !iqn.MatchString(name) && !other.MatchString(name):
+		return fmt.Sprintf("%q is not an iSCSI name, such as iqn.2026-11.com.example:disks", name)
+	}
+	return ""
+}
