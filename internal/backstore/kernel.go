@@ -1,0 +1,129 @@
+package backstore
+
+import (
+	"runtime"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kernel is the Files of production.
+type Kernel struct{}
+
+var _ Files = Kernel{}
+
+// retry runs a call again while signals interrupt it (the Go runtime preempts
+// with one). An interruption is no verdict, so a flush may be repeated too.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func (Kernel) Open(path string, flags int, mode uint32) (fd int, err error) {
+	err = retry(func() error { fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode); return err })
+	return fd, err
+}
+
+func (Kernel) Close(fd int) error { return unix.Close(fd) }
+
+// Lock uses an open file description lock: flock would not collide with the
+// ones QEMU takes on its images, and a POSIX lock would end with any other
+// descriptor of the same file.
+func (Kernel) Lock(fd int) error {
+	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+}
+
+func (Kernel) Link(fd int, path string) error {
+	return unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}
+
+func (Kernel) Remove(path string) error { return unix.Unlink(path) }
+
+func (Kernel) Stat(fd int) (FileInfo, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return FileInfo{}, err
+	}
+	return FileInfo{
+		Mode: st.Mode, Dev: uint64(st.Dev), Rdev: uint64(st.Rdev), Ino: st.Ino, Nlink: uint64(st.Nlink),
+		Size: st.Size, BlockSize: int64(st.Blksize), Allocated: st.Blocks * 512,
+	}, nil
+}
+
+func (Kernel) Statfs(fd int) (FSInfo, error) {
+	var st unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
+		return FSInfo{}, err
+	}
+	unit := int64(st.Frsize)
+	if unit == 0 {
+		unit = int64(st.Bsize)
+	}
+	return FSInfo{Type: int64(st.Type), BlockSize: int64(st.Bsize), Free: int64(st.Bavail) * unit}, nil
+}
+
+func (Kernel) DirectAlign(fd int) (mem, off int, err error) {
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_DIOALIGN, &st)
+	if err != nil || st.Mask&unix.STATX_DIOALIGN == 0 {
+		return 0, 0, err
+	}
+	return int(st.Dio_mem_align), int(st.Dio_offset_align), nil
+}
+
+func (Kernel) Pread(fd int, p []byte, off int64) (int, error) { return unix.Pread(fd, p, off) }
+
+func (Kernel) PreadNoWait(fd int, p []byte, off int64) (int, error) {
+	return unix.Preadv2(fd, [][]byte{p}, off, unix.RWF_NOWAIT)
+}
+
+func (Kernel) Pwrite(fd int, p []byte, off int64) (int, error) { return unix.Pwrite(fd, p, off) }
+
+func (Kernel) PwriteDsync(fd int, p []byte, off int64) (int, error) {
+	return unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_DSYNC)
+}
+
+func (Kernel) Fdatasync(fd int) error { return retry(func() error { return unix.Fdatasync(fd) }) }
+
+func (Kernel) Fsync(fd int) error { return retry(func() error { return unix.Fsync(fd) }) }
+
+func (Kernel) Ftruncate(fd int, n int64) error {
+	return retry(func() error { return unix.Ftruncate(fd, n) })
+}
+
+func (Kernel) Fallocate(fd int, mode uint32, off, n int64) error {
+	return retry(func() error { return unix.Fallocate(fd, mode, off, n) })
+}
+
+func (Kernel) Seek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
+
+func (Kernel) CopyFileRange(dst int, dstOff int64, src int, srcOff int64, n int64) (int64, error) {
+	// One call copies in the kernel without a way to stop it: keep it short.
+	done, err := unix.CopyFileRange(src, &srcOff, dst, &dstOff, int(min(n, 64<<20)), 0)
+	return int64(done), err
+}
+
+func (Kernel) BlockSizes(fd int) (logical, physical int, err error) {
+	if logical, err = unix.IoctlGetInt(fd, unix.BLKSSZGET); err != nil {
+		return 0, 0, err
+	}
+	// BLKPBSZGET fills an unsigned int; the upper half of an int stays zero.
+	physical, err = unix.IoctlGetInt(fd, unix.BLKPBSZGET)
+	return logical, physical, err
+}
+
+func (Kernel) BlockDiscard(fd int, off, n int64) error {
+	span := [2]uint64{uint64(off), uint64(n)}
+	return retry(func() error {
+		_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.BLKDISCARD, uintptr(unsafe.Pointer(&span)))
+		runtime.KeepAlive(&span)
+		if e != 0 {
+			return e
+		}
+		return nil
+	})
+}
