@@ -86,7 +86,8 @@ type Usage struct {
 // supports; the kernel scales these ticks by the exact run time.
 const clockTick = 10 * time.Millisecond
 
-func usage(pid int) (Usage, error) {
+// UsageOf reads what a process has cost so far.
+func UsageOf(pid int) (Usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return Usage{}, err

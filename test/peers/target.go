@@ -85,9 +85,6 @@ func (t *Target) URL() string {
 	return fmt.Sprintf("iscsi://%s/%s/%d", t.Addr, t.IQN, t.LUN)
 }
 
-// Usage reads the process's CPU time and memory.
-func (t *Target) Usage() (Usage, error) { return usage(t.proc.cmd.Process.Pid) }
-
 // PID is the process's id.
 func (t *Target) PID() int { return t.proc.cmd.Process.Pid }
 
