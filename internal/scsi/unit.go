@@ -31,6 +31,9 @@ type UnitConfig struct {
 	Rotational    bool
 	Thin          bool // UNMAP and friends deallocate, if the medium can
 	MaxTransfer   int  // bytes of one command; 0: DefaultMaxTransfer
+	UnmapUnit     int  // allocation unit of the medium, bytes; 0: PhysicalBlock
+	UnmapOffset   int  // of the first allocation unit, bytes
+	ExplicitALUA  bool // SET TARGET PORT GROUPS is accepted
 	Events        *Events
 }
 
@@ -39,16 +42,22 @@ const DefaultMaxTransfer = 8 << 20
 
 // Unit is a logical unit: a medium, its reservations and its task set.
 type Unit struct {
-	id     Identity
-	medium Medium
-	caps   caps
-	pr     *pr.Unit
-	events *Events
+	id       Identity
+	medium   Medium
+	caps     caps
+	pr       *pr.Unit
+	events   *Events
+	defaults modeParams
+	explicit bool // ALUA states may be set by initiators
 
 	conf   atomic.Pointer[conf] // what I/O reads; replaced whole, under mu
 	inline atomic.Int32         // calls on transports' goroutines
 	data   queue
 	ctl    queue // one worker: PR OUT and what must not wait behind data
+
+	ranges   *rangeLock
+	behind   background
+	progress atomic.Uint32 // of what made the unit not ready, 0..65535
 
 	mu      sync.Mutex // guards all below and changes of conf
 	nexuses []*itl
@@ -63,17 +72,16 @@ type conf struct {
 	blocks      uint64
 	maxTransfer uint64 // blocks
 	readOnly    bool
-	swp         bool // Control mode page
-	writeCache  bool
 	rotational  bool
 	thin        bool
-	nuar        bool
-	tas         bool
+	modeParams
 
-	descriptorSense bool   // D_SENSE
-	failed          *Check // latched: a flush failed and nobody cleared it
-	notReady        *Check // format, sanitize, missing medium
-	// progress of notReady is filled by the command that causes it.
+	unmapGranularity uint32                 // blocks
+	unmapAlignment   uint32                 // blocks
+	groups           map[uint16]AccessState // of target port groups that are not active/optimized; immutable
+
+	failed   *Check // latched: a flush failed and nobody cleared it
+	notReady *Check // format, sanitize, missing medium
 }
 
 // NewUnit builds a logical unit on m, with reservations r.
@@ -83,7 +91,11 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 		u.events = &Events{}
 	}
 	u.data.max, u.ctl.max = unitWorkers, 1
-	f := &conf{readOnly: c.ReadOnly, writeCache: c.WriteCache, rotational: c.Rotational, thin: c.Thin && u.caps.thin}
+	u.id.complete()
+	u.ranges = newRangeLock()
+	u.defaults = modeParams{writeCache: c.WriteCache}
+	u.explicit = c.ExplicitALUA
+	f := &conf{readOnly: c.ReadOnly, rotational: c.Rotational, thin: c.Thin && u.caps.thin, modeParams: u.defaults}
 	switch c.BlockSize {
 	case 512:
 		f.shift = 9
@@ -103,6 +115,11 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	if 1<<(f.shift+f.physExp) != phys {
 		return nil, fmt.Errorf("physical block size %d: want a power of two of at least %d", phys, c.BlockSize)
 	}
+	if c.UnmapUnit == 0 {
+		c.UnmapUnit = phys
+	}
+	f.unmapGranularity = uint32(c.UnmapUnit >> f.shift)
+	f.unmapAlignment = uint32(c.UnmapOffset >> f.shift)
 	if c.MaxTransfer == 0 {
 		c.MaxTransfer = DefaultMaxTransfer
 	}
@@ -155,7 +172,10 @@ func (u *Unit) submit(x *itl, t *Task) Progress {
 func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 	row, bad := lookup(&t.CDB)
 	if row != nil && row.Enabled != nil && !row.Enabled(u) {
-		row, bad = nil, ErrInvalidOpcode
+		if bad = ErrInvalidOpcode; row.HasSA {
+			bad = ErrInvalidField.AtCDB(1, 4)
+		}
+		row = nil
 	}
 	if row == nil {
 		if x.uaPending.Load() != 0 {
@@ -219,10 +239,24 @@ const MaxParameterList = 1 << 20
 
 // ready refuses what the state of the unit does not allow now.
 func (u *Unit) ready(row *Command, t *Task) error {
-	if c := t.conf.notReady; c != nil && row.Flags&WhileSanitize == 0 {
+	if t.conf.groups != nil {
+		if c := t.accessible(row); c != nil {
+			return c
+		}
+	}
+	if c := u.notReady(t); c != nil && row.Flags&WhileSanitize == 0 {
 		return c
 	}
 	return nil
+}
+
+// notReady returns why the unit serves nothing now, with how far it has come.
+func (u *Unit) notReady(t *Task) *Check {
+	c := t.conf.notReady
+	if c == nil || c.ASCQ == ErrManualIntervention.ASCQ {
+		return c
+	}
+	return c.WithProgress(uint16(u.progress.Load()))
 }
 
 // fits refuses what the unit's present configuration does not take: writes to
@@ -247,7 +281,7 @@ func (u *Unit) fits(row *Command, t *Task) error {
 func (u *Unit) checkRange(row *Command, t *Task) error {
 	lba, n := t.lba(), t.blocks()
 	f := t.conf
-	if n > f.maxTransfer {
+	if n > f.maxTransfer && row.Flags&AnyLength == 0 {
 		return ErrInvalidField.AtCDB(int(row.Blocks.At), 7)
 	}
 	if lba > f.blocks || lba == f.blocks || n > f.blocks-lba {
@@ -277,11 +311,18 @@ func (t *Task) blocks() uint64 {
 	return n
 }
 
-// dispatch runs a task that has its data: here if it will not wait, else on
-// the unit's workers.
+// dispatch runs a task that has its data. A command that does not touch the
+// medium runs here, always: a stuck disk must not delay TEST UNIT READY. One
+// that does runs here too while only few calls are inside the medium this way;
+// what is known to wait for the disk, and everything beyond, goes to the
+// unit's workers.
 func (u *Unit) dispatch(x *itl, t *Task) Progress {
 	row := t.cmd
 	away := row.Flags&(Slow|Control) != 0 || row.Defer != nil && row.Defer(t)
+	if !away && row.LBA.Len == 0 {
+		u.execute(t)
+		return Finished
+	}
 	h := x.hold.Load()
 	if h == nil && !away {
 		if u.inline.Add(1) <= inlineCalls {
