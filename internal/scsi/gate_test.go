@@ -57,6 +57,13 @@ func (m *stallMedium) stall() (release func()) {
 	}
 }
 
+// letNewIn keeps the calls that wait waiting, and no further ones.
+func (m *stallMedium) letNewIn() {
+	m.mu.Lock()
+	m.stalled = nil
+	m.mu.Unlock()
+}
+
 // frailStore keeps reservations in memory and can refuse to save.
 type frailStore struct {
 	state pr.State
@@ -228,16 +235,10 @@ func TestPreemptWaitsForTheLosersCallInTheMedium(t *testing.T) {
 			require.Equal(t, ReservationConflict, victim.run(writeCDB(2), block(2), 0).Status)
 
 			// Nobody else waits behind the stuck loser.
-			r.medium.mu.Lock()
-			blocked := r.medium.stalled
-			r.medium.stalled = nil
-			r.medium.mu.Unlock()
+			r.medium.letNewIn()
 			require.Equal(t, Good, third.run(writeCDB(3), block(3), 0).Status)
 			require.Equal(t, Good, survivor.run(writeCDB(4), block(4), 0).Status)
 			require.Equal(t, Good, survivor.run([]byte{0x5e, 0, 0, 0, 0, 0, 0, 0, 64, 0}, nil, 64).Status)
-			r.medium.mu.Lock()
-			r.medium.stalled = blocked
-			r.medium.mu.Unlock()
 
 			release()
 			<-fence.over
@@ -375,9 +376,10 @@ func TestNewSessionWaitsForTheOldOnesCalls(t *testing.T) {
 		h := &host{r: r, it: fresh}
 		requireSense(t, UANexusLoss, h.run(make([]byte, 6), nil, 0))
 		require.Equal(t, Good, h.run(make([]byte, 6), nil, 0).Status)
+		r.medium.letNewIn()
 		w := h.write(5, 2)
 		synctest.Wait()
-		require.False(t, w.ended())
+		require.False(t, w.ended(), "overtook a call of the old session")
 		release()
 		<-w.over
 		<-stale.over
