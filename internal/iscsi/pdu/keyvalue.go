@@ -132,9 +132,12 @@ func parsePair(s string, valueLen int) (Pair, TextReason) {
 }
 
 // keySyntax checks a standard label, §6.1: a capital letter, then letters,
-// digits and ".-+@_". A public extension key has '#' as its second character.
+// digits and ".-+@_". A public extension key has '#' as its second character,
+// and later RFCs named keys after the protocols, which start in lower case:
+// iSCSIProtocolLevel (RFC 7144), iSERHelloRequired (RFC 7145).
 func keySyntax(key string) bool {
-	if key[0] < 'A' || key[0] > 'Z' {
+	if (key[0] < 'A' || key[0] > 'Z') &&
+		!strings.HasPrefix(key, "iSCSI") && !strings.HasPrefix(key, "iSER") {
 		return false
 	}
 	for i := 1; i < len(key); i++ {

@@ -31,6 +31,7 @@ func TestParseText(t *testing.T) {
 		{"longer value allowed", "A=" + long + "v\x00", TextLimits{ValueLen: 256}, Text{{"A", long + "v"}}},
 		{"vendor key", "X-com.example.k_1+2@3=v\x00", TextLimits{}, Text{{"X-com.example.k_1+2@3", "v"}}},
 		{"public extension key", "X#NodeArchitecture=v\x00", TextLimits{}, Text{{"X#NodeArchitecture", "v"}}},
+		{"keys named after the protocol", "iSCSIProtocolLevel=2\x00iSERHelloRequired=No\x00", TextLimits{}, Text{{"iSCSIProtocolLevel", "2"}, {"iSERHelloRequired", "No"}}},
 		{"as many pairs as allowed", "A=1\x00B=2\x00", TextLimits{Pairs: 2}, Text{{"A", "1"}, {"B", "2"}}},
 	} {
 		got, err := ParseText([]byte(c.in), c.lim)
@@ -55,6 +56,7 @@ func TestTextRefusals(t *testing.T) {
 		{"=v\x00", TextLimits{}, TextEmptyKey, 0},
 		{"K" + strings.Repeat("k", 63) + "=v\x00", TextLimits{}, TextKeyTooLong, 0},
 		{"key=v\x00", TextLimits{}, TextKeySyntax, 0},
+		{"iKey=v\x00", TextLimits{}, TextKeySyntax, 0},
 		{"1Key=v\x00", TextLimits{}, TextKeySyntax, 0},
 		{"Ke y=v\x00", TextLimits{}, TextKeySyntax, 0},
 		{"Y#Key=v\x00", TextLimits{}, TextKeySyntax, 0},
