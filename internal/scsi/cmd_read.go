@@ -8,7 +8,7 @@ func init() {
 		register(Command{
 			Op: op, Name: name, Access: pr.Read, Dir: DataIn, Class: ClassRead,
 			Usage: usage, Ignore: ignore, LBA: lba, Blocks: blocks,
-			Run: runRead,
+			Defer: (*Task).readThrough, Run: runRead,
 		})
 	}
 	// Byte 1: DPO and FUA are evaluated, the obsolete FUA_NV and RELADR are not.
@@ -24,11 +24,15 @@ const bitFUA = 0x08 // CDB byte 1 of the 10, 12 and 16 byte forms
 // WRITE(6) have no such bit.
 func (t *Task) fua() bool { return t.cmd.size > 6 && t.CDB[1]&bitFUA != 0 }
 
+// readThrough reports whether the data must come from stable storage: what a
+// write cache of ours holds goes there first.
+func (t *Task) readThrough() bool { return t.fua() && t.conf.writeCache }
+
 // runRead places the data once: from the medium into the buffer that goes out.
 func runRead(t *Task) error {
 	u, shift := t.unit, t.conf.shift
 	lba, n := t.lba(), t.blocks()
-	if t.fua() && t.conf.writeCache {
+	if t.readThrough() {
 		if err := u.flush(); err != nil {
 			return err
 		}
@@ -37,7 +41,20 @@ func runRead(t *Task) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if _, err := u.medium.ReadAt(p, int64(lba)<<shift); err != nil {
+	return u.read(p, lba)
+}
+
+// read fills p from lba on. The initiator may take less than whole blocks.
+func (u *Unit) read(p []byte, lba uint64) error {
+	shift := u.conf.Load().shift
+	s := u.ranges.share(stripes(lba, uint64(len(p)-1)>>shift+1, shift))
+	defer u.ranges.unshare(s)
+	return u.readHeld(p, lba)
+}
+
+// readHeld is read for who holds the range.
+func (u *Unit) readHeld(p []byte, lba uint64) error {
+	if _, err := u.medium.ReadAt(p, int64(lba)<<u.conf.Load().shift); err != nil {
 		return classify(opRead, lba, err)
 	}
 	return nil

@@ -33,6 +33,14 @@ func runWrite(t *Task) error {
 
 // write stores p at lba, through to stable storage if durable.
 func (u *Unit) write(p []byte, lba uint64, durable bool) error {
+	shift := u.conf.Load().shift
+	s := u.ranges.share(stripes(lba, uint64(len(p))>>shift, shift))
+	defer u.ranges.unshare(s)
+	return u.writeHeld(p, lba, durable)
+}
+
+// writeHeld is write for who holds the range.
+func (u *Unit) writeHeld(p []byte, lba uint64, durable bool) error {
 	f := u.conf.Load()
 	if f.failed != nil {
 		return f.failed
@@ -47,7 +55,9 @@ func (u *Unit) write(p []byte, lba uint64, durable bool) error {
 	if _, err := u.medium.WriteAt(p, off); err != nil {
 		return u.writeFailed(lba, err)
 	}
-	if durable {
+	// The write cache may have been switched off meanwhile: either this sees
+	// it, or the flush that follows the switch sees this write.
+	if durable || !u.conf.Load().writeCache {
 		return u.flush()
 	}
 	return nil

@@ -43,6 +43,10 @@ const (
 	// WithoutPR: accepted while the reservation state is not loaded or lost.
 	// SPC-4 r37 5.13.5.2, 5.13.5.3.
 	WithoutPR
+	// AnyLength: MAXIMUM TRANSFER LENGTH does not bound the command.
+	AnyLength
+
+	lastFlag = AnyLength
 )
 
 // Field is a big-endian number in a CDB: first byte and width. The zero Field

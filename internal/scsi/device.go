@@ -142,14 +142,20 @@ func (it *IT) Submit(t *Task) Progress {
 func (it *IT) Resume(t *Task) Progress {
 	x := t.itl
 	x.mu.Lock()
-	gone := t.state != taskWaiting
-	x.mu.Unlock()
-	if gone {
+	if t.state != taskWaiting {
+		x.mu.Unlock()
 		return Pending // aborted meanwhile: Done tells, or has told
 	}
+	t.state = taskQueued // an abort now only marks it: its end is decided here
+	x.mu.Unlock()
 	t.conf = t.unit.conf.Load() // it may have changed while the data came
 	if err := t.unit.fits(t.cmd, t); err != nil {
-		return it.Fail(t, err)
+		x.mu.Lock()
+		if x.end(t); t.doomed {
+			err = errAborted
+		}
+		x.mu.Unlock()
+		return t.unit.finish(t, err)
 	}
 	return t.unit.dispatch(x, t)
 }

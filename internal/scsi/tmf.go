@@ -165,6 +165,7 @@ func (u *Unit) clearTaskSet(from *itl, d *drain) {
 // every nexus gets a unit attention. Persistent reservations stay.
 func (u *Unit) reset(from *itl, d *drain) {
 	u.dropLegacy(pr.Op{Action: pr.LUReset}, d)
+	u.resetMode()
 	for _, x := range u.live() {
 		n := x.abort(func(*Task) bool { return true }, d, false)
 		x.mu.Lock()

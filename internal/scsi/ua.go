@@ -77,3 +77,12 @@ func (x *itl) dropUA(c *Check) {
 		}
 	}
 }
+
+// raiseOthers raises a unit attention at every nexus but one; nil spares none.
+func (u *Unit) raiseOthers(but *itl, c *Check) {
+	for _, x := range u.live() {
+		if x != but {
+			x.raise(c)
+		}
+	}
+}

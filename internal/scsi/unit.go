@@ -157,10 +157,10 @@ func (u *Unit) submit(x *itl, t *Task) Progress {
 	}
 	t.Need = need
 	if len(t.Out) < need {
+		t.own()
 		if !x.wait(t, taskWaiting) {
 			return u.finish(t, errAborted)
 		}
-		t.own()
 		return NeedData
 	}
 	return u.dispatch(x, t)
@@ -379,7 +379,9 @@ func (t *Task) call() (err error) {
 				panic(r)
 			}
 			err = ErrInternal.Because(fmt.Errorf("panic in %s: %v", t.cmd.Name, r))
-			t.unit.events.panicked(t, r, debug.Stack())
+			if t.unit != nil {
+				t.unit.events.panicked(t, r, debug.Stack())
+			}
 		}
 	}()
 	return t.cmd.Run(t)
@@ -393,7 +395,7 @@ func (u *Unit) finish(t *Task, err error) Progress {
 	}
 	want := t.Want
 	t.settle(err)
-	if err == nil {
+	if t.Failure == nil {
 		c := &t.itl.Counters
 		c.Commands[t.cmd.Class].Add(1)
 		switch t.cmd.Class {
@@ -404,12 +406,10 @@ func (u *Unit) finish(t *Task, err error) Progress {
 		}
 		return Finished
 	}
-	if t.Failure != nil {
-		if err != ErrInvalidIU {
-			t.Want = 0
-		}
-		u.refused(t)
+	if err != ErrInvalidIU {
+		t.Want = 0
 	}
+	u.refused(t)
 	return Finished
 }
 
