@@ -33,10 +33,8 @@ func (s State) Check() error {
 		switch {
 		case r.Key == 0:
 			return fmt.Errorf("%v is registered with key 0", r.Nexus)
-		case r.Initiator == "" || r.Target == "":
-			return fmt.Errorf("registration of a nexus without names: %q, %q", r.Initiator, r.Target)
-		case len(r.Initiator) > MaxPortName || len(r.Target) > MaxPortName:
-			return fmt.Errorf("port name of more than %d bytes: %v", MaxPortName, r.Nexus)
+		case !r.storable():
+			return fmt.Errorf("registration of a nexus whose names cannot be: %q, %q", r.Initiator, r.Target)
 		case seen[r.Nexus]:
 			return fmt.Errorf("%v is registered twice", r.Nexus)
 		}

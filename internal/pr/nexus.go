@@ -38,4 +38,10 @@ func Node(port string) string {
 	return port
 }
 
+// storable reports whether a registration of n can be kept. The transport
+// gives no other names; the rules do not rely on it.
+func (n Nexus) storable() bool {
+	return n.Initiator != "" && n.Target != "" && len(n.Initiator) <= MaxPortName && len(n.Target) <= MaxPortName
+}
+
 func (n Nexus) String() string { return n.Initiator + " → " + n.Target }

@@ -57,6 +57,9 @@ func (s State) registerAll(env Env, op Op, ports []string, at map[Nexus]int) (St
 	for _, ini := range initiators {
 		for _, port := range ports {
 			n := Nexus{ini, port}
+			if !n.storable() {
+				return s, nil, unstorable
+			}
 			r := Registration{Nexus: n, Key: op.ServiceKey, AllTargetPorts: op.AllTargetPorts}
 			if i, ok := at[n]; ok {
 				regs[i] = r
@@ -74,7 +77,10 @@ func (s State) registerAll(env Env, op Op, ports []string, at map[Nexus]int) (St
 	return s, nil, Verdict{}
 }
 
-var full = Verdict{Status: InsufficientRegistrationResources, Reason: ReasonFull}
+var (
+	full       = Verdict{Status: InsufficientRegistrationResources, Reason: ReasonFull}
+	unstorable = Verdict{Status: InsufficientRegistrationResources, Reason: ReasonPortName}
+)
 
 // listed resolves the TransportIDs of SPEC_I_PT to initiator port names.
 func (op Op) listed(env Env, ports []string, at map[Nexus]int) ([]string, Verdict) {
@@ -176,6 +182,9 @@ func (s State) move(env Env, op Op) (State, []Effect, Verdict) {
 	to := Nexus{op.Transports[0].resolve(env)[0], env.TargetPorts[port].Name}
 	if to.Initiator == op.From.Initiator {
 		return s, nil, badList(ReasonOwnPort, atTransportID)
+	}
+	if !to.storable() {
+		return s, nil, unstorable
 	}
 	r := Registration{Nexus: to, Key: op.ServiceKey}
 	regs := slices.Clone(s.Registrations)

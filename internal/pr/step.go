@@ -190,6 +190,8 @@ func (s State) replaceLost(op Op) (State, []Effect, Verdict) {
 		return s, nil, badList(ReasonSpecIPt, atSpecIPt)
 	case op.AllTargetPorts:
 		return s, nil, badList(ReasonAllTgPt, atAllTgPt)
+	case !op.From.storable():
+		return s, nil, unstorable
 	}
 	return State{
 		APTPL:         op.APTPL,

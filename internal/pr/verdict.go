@@ -118,6 +118,7 @@ const (
 	ReasonRelativePort    Reason = "pr_relative_port_unknown"
 	ReasonPortRegistered  Reason = "pr_listed_port_registered"
 	ReasonFull            Reason = "pr_registrations_full"
+	ReasonPortName        Reason = "pr_port_name_invalid"
 	ReasonStoreFull       Reason = "pr_store_full"
 	ReasonStoreFailed     Reason = "pr_store_failed"
 	ReasonStoreStale      Reason = "pr_store_stale"
@@ -129,7 +130,7 @@ var Reasons = [...]Reason{
 	ReasonListLength, ReasonNotRegistered, ReasonKey, ReasonKeyNotZero, ReasonNotHolder, ReasonOtherType,
 	ReasonAllRegistrants, ReasonNothingToMove, ReasonScope, ReasonType, ReasonSpecIPt, ReasonAllTgPt,
 	ReasonServiceKeyZero, ReasonNoVictim, ReasonReleaseMismatch, ReasonTransportID, ReasonOwnPort,
-	ReasonRelativePort, ReasonPortRegistered, ReasonFull, ReasonStoreFull, ReasonStoreFailed, ReasonStoreStale,
+	ReasonRelativePort, ReasonPortRegistered, ReasonFull, ReasonPortName, ReasonStoreFull, ReasonStoreFailed, ReasonStoreStale,
 }
 
 func conflict(r Reason) Verdict { return Verdict{Status: Conflict, Reason: r} }
