@@ -173,8 +173,10 @@ func (s *subject) want(p []byte) []byte {
 }
 
 // same compares without printing megabytes.
-func same(t *testing.T, want, got []byte, msg string, args ...any) {
-	t.Helper()
+func same(t require.TestingT, want, got []byte, msg string, args ...any) {
+	if h, ok := t.(interface{ Helper() }); ok {
+		h.Helper()
+	}
 	if bytes.Equal(want, got) {
 		return
 	}

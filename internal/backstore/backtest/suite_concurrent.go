@@ -24,7 +24,7 @@ func testModel(t *testing.T, s *subject) {
 				got := make([]byte, window)
 				_, err := s.ReadAt(got, 0)
 				require.NoError(r, err)
-				same(t, s.want(model), got, "whole window")
+				same(r, s.want(model), got, "whole window")
 			},
 			"write": func(r *rapid.T) {
 				off, n := span()
@@ -38,7 +38,7 @@ func testModel(t *testing.T, s *subject) {
 				p := make([]byte, n)
 				_, err := s.ReadAt(p, off)
 				require.NoError(r, err)
-				same(t, s.want(model[off:off+n]), p, "%d at %d", n, off)
+				same(r, s.want(model[off:off+n]), p, "%d at %d", n, off)
 			},
 			"sync": func(r *rapid.T) { require.NoError(r, s.Sync()) },
 		}
@@ -81,7 +81,7 @@ func testModel(t *testing.T, s *subject) {
 				require.Positive(r, n)
 				if !mapped {
 					n = min(n, window-off)
-					same(t, make([]byte, n), s.want(model[off:off+n]), "unmapped at %d", off)
+					same(r, make([]byte, n), s.want(model[off:off+n]), "unmapped at %d", off)
 				}
 			}
 		}
