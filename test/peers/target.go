@@ -44,8 +44,8 @@ type Target struct {
 	IQN  string
 	LUN  int
 
-	dir  string
-	proc *process
+	proc    *process
+	restart func(context.Context) (*Target, error)
 }
 
 // startPatience bounds how long a target may take until it accepts
@@ -62,12 +62,31 @@ func (k Kind) Start(ctx context.Context, dir string, d Disk) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := k.start(ctx, dir, port, d)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", k.Name, err)
+	start := func(ctx context.Context) (*Target, error) {
+		t, err := k.start(ctx, dir, port, d)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", k.Name, err)
+		}
+		t.Kind = k.Name
+		return t, nil
 	}
-	t.Kind, t.dir = k.Name, dir
-	return t, nil
+	t, err := start(ctx)
+	if err == nil {
+		t.restart = start
+	}
+	return t, err
+}
+
+// Restart starts the target again after its end, with the same address, disk
+// and state.
+func (t *Target) Restart(ctx context.Context) error {
+	next, err := t.restart(ctx)
+	if err != nil {
+		return err
+	}
+	next.restart = t.restart
+	*t = *next
+	return nil
 }
 
 // FreePort asks the kernel for a port that nobody listens on at this moment.

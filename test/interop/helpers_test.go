@@ -1,0 +1,95 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"nas-target/internal/initiator"
+	"nas-target/test/peers"
+)
+
+var targetKind = flag.String("target", peers.NAS.Name, "the target to test")
+
+const mib = 1 << 20
+
+// start runs the target on a fresh sparse disk of n bytes.
+func start(t *testing.T, n int64) *peers.Target {
+	t.Helper()
+	kind, err := peers.ByName(*targetKind)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk.img")
+	require.NoError(t, os.WriteFile(disk, nil, 0o600))
+	require.NoError(t, os.Truncate(disk, n))
+	tgt, err := kind.Start(t.Context(), dir, peers.Disk{Path: disk})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		switch {
+		case tgt.Gone():
+		case kind.Name != peers.NAS.Name:
+			tgt.Kill() // tgtd does not stop when asked
+		default:
+			if err := tgt.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", tgt.Kind, tgt.Log())
+		}
+	})
+	return tgt
+}
+
+// run executes a tool and returns what it printed; failure fails the test.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if path, err := exec.LookPath(name); err != nil {
+		cmd.Path, cmd.Err = filepath.Join("/usr/sbin", name), nil
+	} else {
+		cmd.Path = path
+	}
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Run(), "%s %v\n%s", name, args, out.String())
+	return out.String()
+}
+
+// login opens a session with our initiator. Its strict checks of everything
+// the target sends count against our daemon, not against peers.
+func login(t *testing.T, tgt *peers.Target, name string) (*initiator.Session, *initiator.Unit) {
+	t.Helper()
+	s, err := initiator.Dial(t.Context(), initiator.Config{
+		Addr: tgt.Addr, Target: tgt.IQN, InitiatorName: name, Tolerant: tgt.Kind != peers.NAS.Name,
+	})
+	require.NoError(t, err)
+	u := s.Unit(uint16(tgt.LUN))
+	_, err = u.DrainUA(t.Context())
+	require.NoError(t, err)
+	return s, u
+}
+
+func sha(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	require.NoError(t, err)
+	return hex.EncodeToString(h.Sum(nil))
+}
