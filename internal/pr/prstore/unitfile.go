@@ -24,7 +24,7 @@ type unitFile struct {
 	kept     content // what the file is to say if a save fails
 	acked    uint64  // sequence of the last acknowledged save
 	seq      uint64  // highest sequence ever written
-	suspect  [2]bool // this slot may hold something else than the last record written
+	suspect  [2]bool // this slot may hold something else than kept
 }
 
 // content is what a record says, apart from when and where.
@@ -153,19 +153,20 @@ func (u *unitFile) save(s pr.State, from pr.Revision) error {
 	return nil
 }
 
-// write puts one new record into both slots, one after the other. The slot in
-// doubt comes first, so that the one that is known to be good is not touched
-// before there is another.
-func (u *unitFile) write(v content) error {
+// write puts one new record into both slots, one after the other.
+func (u *unitFile) write(c content) error {
 	u.seq++
 	for _, slot := range u.order() {
-		if err := u.writeSlot(slot, v); err != nil {
+		if err := u.writeSlot(slot, c); err != nil {
 			return err
 		}
 	}
+	u.suspect = [2]bool{}
 	return nil
 }
 
+// order puts a slot in doubt first, so that the one that is known to be good
+// is not touched before there is another.
 func (u *unitFile) order() [2]int {
 	if u.suspect[1] && !u.suspect[0] {
 		return [2]int{1, 0}
@@ -173,19 +174,18 @@ func (u *unitFile) order() [2]int {
 	return [2]int{0, 1}
 }
 
-func (u *unitFile) writeSlot(slot int, v content) error {
-	rec := record{version, u.seq, u.unit, v.boot, v.payload}
+// writeSlot leaves the slot suspect, unless the medium refused before it
+// changed anything.
+func (u *unitFile) writeSlot(slot int, c content) error {
+	rec := record{version, u.seq, u.unit, c.boot, c.payload}
 	n, err := u.h.WriteAt(rec.encode(slot, u.slotSize), int64(slot)*int64(u.slotSize))
 	if n > 0 || err == nil {
 		u.suspect[slot] = true
 	}
-	if err == nil {
-		err = u.h.Sync()
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		u.suspect[slot] = false
-	}
-	return err
+	return u.h.Sync()
 }
 
 // takeBack follows a save that failed: the refused state may stand in a slot
@@ -194,11 +194,13 @@ func (u *unitFile) writeSlot(slot int, v content) error {
 // to be done; the next save tries again.
 func (u *unitFile) takeBack() {
 	if !u.suspect[0] && !u.suspect[1] {
-		return // the medium refused before it changed anything
+		return
 	}
 	u.seq++
 	for _, slot := range u.order() {
-		u.writeSlot(slot, u.kept) // an error leaves the slot suspect
+		if u.writeSlot(slot, u.kept) == nil {
+			u.suspect[slot] = false
+		}
 	}
 }
 
