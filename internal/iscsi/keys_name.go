@@ -15,7 +15,7 @@ func keyISCSIName(s string) (name string, ok bool) {
 		return "", false
 	}
 	name = strings.ToLower(s)
-	if len(s) > keyNameLen || len(name) > keyNameLen || len(name) < 5 {
+	if len(name) > keyNameLen || len(name) < 5 {
 		return "", false
 	}
 	switch kind, rest := name[:4], name[4:]; kind {
