@@ -15,7 +15,9 @@ var layers = map[string][]string{
 	"internal/pr":         nil,
 	"internal/backstore":  nil,
 	"internal/initiator":  nil,
+	"internal/plain":      nil,
 	"internal/pr/prstore": {"internal/pr"},
+	"internal/audit":      {"internal/plain", "internal/pr"},
 	"internal/admin":      nil,
 	"internal/load":       {"internal/initiator"},
 	"internal/scsi":       {"internal/pr", "internal/pool"},
@@ -24,10 +26,10 @@ var layers = map[string][]string{
 	"internal/config":     {"configs", "internal/backstore", "internal/pr/prstore"},
 	"internal/metrics":    {"internal/iscsi", "internal/scsi", "internal/pr"},
 	"cmd/nas-target":      {"internal/daemon", "internal/config", "internal/admin", "internal/initiator", "internal/load"},
-	"internal/daemon":     {"internal/admin", "internal/backstore", "internal/config", "internal/iscsi", "internal/metrics", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
+	"internal/daemon":     {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
 }
 
-// helpers are packages that only tests import; they may import what they test.
+// isHelper recognises packages that only tests import; they may import what they test.
 // Their name ends in "test", and nothing outside _test files, other helpers
 // and test/ may import them.
 func isHelper(rel string) bool {
