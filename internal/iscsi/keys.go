@@ -74,6 +74,8 @@ type keyRow struct {
 }
 
 // keyTable holds the keys of RFC 7143 §12 and §13 and RFC 7144 §7.
+// What a row leaves out is the common case: leading connection only, for the
+// session, operational stage.
 var keyTable = []keyRow{
 	{name: "InitiatorName", use: keyIO, stage: keyAnyStage, rule: keyDeclare, declare: keySetInitiatorName},
 	{name: "InitiatorAlias", use: keyALL, stage: keyAnyStage, rule: keyDeclare, declare: keySetInitiatorAlias},

@@ -57,8 +57,9 @@ type Params struct {
 	ProtocolLevel       uint32 // iSCSIProtocolLevel, RFC 7144 §7.1.1
 }
 
-// Limits is what this target offers; Params never goes beyond it. What has no
-// field here is fixed: error recovery level 0, data always in order.
+// Limits is what this target offers. What has no field here is fixed: error
+// recovery level 0, data always in order. A key that the initiator does not
+// negotiate keeps the default of the RFC, which may go beyond these limits.
 type Limits struct {
 	MaxRecvDataSegmentLength uint32 // declared to the initiator
 	MaxConnections           uint32 // per session
