@@ -77,3 +77,6 @@ type Session struct {
 	Address   string    `json:"address" doc:"of its first connection"`
 	Since     time.Time `json:"since"`
 }
+
+// SocketName is the name of the socket in a daemon's data directory.
+const SocketName = "admin.sock"
