@@ -1,0 +1,220 @@
+package audit
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"nas-target/internal/plain"
+	"nas-target/internal/pr"
+)
+
+// Words tells e in one line: who did what to which LUN, and what came of it.
+// It holds no control character, whatever names the initiators chose.
+func Words(e Entry) string {
+	switch e.Kind {
+	case KindPR:
+		if e.PR != nil {
+			return prWords(e)
+		}
+	case KindLost:
+		return fmt.Sprintf("%d entries of this trail were lost: they came faster than they could be written", e.Lost)
+	}
+	w := e.who() + " " + plain.Text(e.Action)
+	if e.LUN != "" {
+		w += " " + e.LUN
+	}
+	if e.Result != Granted {
+		w += ": refused, " + plain.Text(e.Result)
+	}
+	if e.Detail != "" {
+		w += ": " + e.Detail
+	}
+	return w
+}
+
+func (e Entry) who() string {
+	switch {
+	case e.By.Operator != "":
+		return "operator " + e.By.Operator
+	case e.By.Initiator != "":
+		return Host(e.By.Initiator)
+	case e.By.Peer != "":
+		return e.By.Peer
+	}
+	return "nas-target"
+}
+
+func prWords(e Entry) string {
+	if e.Result != Granted {
+		return refusedWords(e)
+	}
+	w := e.who() + " " + didWords(e)
+	if d := e.PR.Drain; d >= time.Millisecond {
+		w += fmt.Sprintf(", after waiting %v for the others' I/O", d.Round(time.Millisecond))
+	}
+	return w
+}
+
+func didWords(e Entry) string {
+	p, lun := e.PR, e.LUN
+	switch e.Action {
+	case pr.Register.String(), pr.RegisterAndIgnore.String():
+		switch {
+		case len(p.Removed) > 0:
+			return "gave up its registration on " + lun + p.lostReservation()
+		case len(p.Changed) > 0:
+			return fmt.Sprintf("changed its key on %s to %v", lun, p.ServiceKey)
+		case p.SpecIPt:
+			return fmt.Sprintf("registered key %v on %s for %s", p.ServiceKey, lun, listRights(p.Added))
+		case len(p.Added) > 1:
+			return fmt.Sprintf("registered key %v on %s at %d target ports", p.ServiceKey, lun, len(p.Added))
+		case len(p.Added) == 1:
+			return fmt.Sprintf("registered key %v on %s", p.ServiceKey, lun)
+		}
+		return "confirmed its registration on " + lun
+	case pr.Reserve.String():
+		if p.Before.Type != "" {
+			return "confirmed its reservation of " + lun
+		}
+		return "reserved " + lun + ", " + p.After.Type
+	case pr.Release.String():
+		if p.Before.Type == p.After.Type {
+			return "released " + lun + ", which it did not hold"
+		}
+		return "released " + lun
+	case pr.Clear.String(), pr.OperatorClear.String():
+		return "cleared " + lun + ": " + p.gone()
+	case pr.Preempt.String():
+		return fmt.Sprintf("preempted key %v on %s: %s", p.ServiceKey, lun, p.gone())
+	case pr.PreemptAndAbort.String():
+		return fmt.Sprintf("preempted key %v on %s and aborted its commands: %s", p.ServiceKey, lun, p.gone())
+	case pr.RegisterAndMove.String():
+		to := "another port"
+		if p.After.Holder != nil {
+			to = Host(p.After.Holder.Initiator)
+		}
+		return "moved the reservation of " + lun + " to " + to
+	case pr.ReplaceLostReservation.String():
+		return "replaced the lost reservation of " + lun
+	case pr.LegacyReserve.String():
+		return "reserved " + lun + " the SPC-2 way"
+	case pr.LegacyRelease.String():
+		return "released its SPC-2 reservation of " + lun
+	case pr.NexusLoss.String():
+		return "left, and with it its SPC-2 reservation of " + lun
+	case pr.LUReset.String():
+		return "reset " + lun + ", which ended the SPC-2 reservation"
+	case pr.PowerCycle.String(), ActionRestart:
+		return "found the reservations of " + lun + " after a restart: " + p.gone()
+	}
+	return plain.Text(e.Action) + " on " + lun
+}
+
+// gone tells what a command took away, and who holds the reservation now.
+func (p *PR) gone() string {
+	var parts []string
+	if len(p.Removed) > 0 {
+		parts = append(parts, listRights(p.Removed)+" lost "+plural(len(p.Removed), "registration", "registrations"))
+	}
+	switch {
+	case p.After.Holder != nil && !sameHolder(p.Before.Holder, p.After.Holder):
+		parts = append(parts, Host(p.After.Holder.Initiator)+" holds it now, "+p.After.Type)
+	case p.Before.Type != "" && p.After.Type == "":
+		parts = append(parts, "the reservation is gone")
+	case p.Before.Type != p.After.Type:
+		parts = append(parts, "the reservation is "+p.After.Type+" now")
+	}
+	if len(parts) == 0 {
+		return "nobody lost a right"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (p *PR) lostReservation() string {
+	if p.Before.Type != "" && p.After.Type == "" {
+		return ", and with it the reservation"
+	}
+	return ""
+}
+
+// maxNames bounds how many machines one line names.
+const maxNames = 4
+
+// listRights names the machines behind rs, each once.
+func listRights(rs []Right) string {
+	var names []string
+	seen := map[string]bool{}
+	for _, r := range rs {
+		if h := Host(r.Initiator); !seen[h] {
+			seen[h] = true
+			names = append(names, h)
+		}
+	}
+	if more := len(names) - maxNames; more > 0 {
+		return strings.Join(names[:maxNames], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "its " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// spelled writes an action as the standard does.
+func spelled(action string) string {
+	return strings.ToUpper(strings.ReplaceAll(plain.Text(action), "-", " "))
+}
+
+func refusedWords(e Entry) string {
+	w := fmt.Sprintf("%s was refused %s on %s: ", e.who(), spelled(e.Action), e.LUN)
+	why, ok := reasonWords[pr.Reason(e.Reason)]
+	if !ok {
+		why = plain.Text(e.Result)
+	}
+	if e.Reason == string(pr.ReasonNotHolder) && e.PR.Before.Holder != nil {
+		why = "it is held by " + Host(e.PR.Before.Holder.Initiator)
+	}
+	w += why
+	if e.Detail != "" {
+		w += " (" + e.Detail + ")"
+	}
+	return w
+}
+
+// reasonWords says in words why a reservation command was refused.
+var reasonWords = map[pr.Reason]string{
+	pr.ReasonServiceAction:   "there is no such service action",
+	pr.ReasonNotReady:        "the reservation information cannot be read now",
+	pr.ReasonLost:            "the reservation information is lost",
+	pr.ReasonNotLost:         "the reservation information is not lost",
+	pr.ReasonLegacyHeld:      "another initiator holds an SPC-2 reservation",
+	pr.ReasonRegistered:      "persistent registrations exist, which exclude SPC-2 reservations",
+	pr.ReasonListLength:      "its parameter list has the wrong length",
+	pr.ReasonNotRegistered:   "it is not registered",
+	pr.ReasonKey:             "its key is not the registered one",
+	pr.ReasonKeyNotZero:      "it is not registered, so its key had to be zero",
+	pr.ReasonNotHolder:       "it is held by another",
+	pr.ReasonOtherType:       "it is held with another type",
+	pr.ReasonAllRegistrants:  "a reservation of all registrants cannot be moved",
+	pr.ReasonNothingToMove:   "there is no reservation to move",
+	pr.ReasonScope:           "the scope is not the logical unit",
+	pr.ReasonType:            "there is no such reservation type",
+	pr.ReasonSpecIPt:         "SPEC_I_PT is not allowed there",
+	pr.ReasonAllTgPt:         "ALL_TG_PT is not allowed there",
+	pr.ReasonServiceKeyZero:  "the key to act on is zero",
+	pr.ReasonNoVictim:        "nobody is registered with the key to preempt",
+	pr.ReasonReleaseMismatch: "the reservation has another scope or type",
+	pr.ReasonTransportID:     "a TransportID in its list is invalid",
+	pr.ReasonOwnPort:         "the reservation cannot be moved to its own port",
+	pr.ReasonPortName:        "a port name in its list is not an iSCSI name",
+	pr.ReasonRelativePort:    "there is no target port with that number",
+	pr.ReasonPortRegistered:  "a port in its list is registered already",
+	pr.ReasonFull:            "there is no room for more registrations",
+	pr.ReasonStoreFull:       "there is no space to save it",
+	pr.ReasonStoreFailed:     "it could not be saved",
+	pr.ReasonStoreStale:      "another daemon changed the saved reservations",
+}
