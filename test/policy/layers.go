@@ -18,14 +18,14 @@ var layers = map[string][]string{
 	"internal/plain":      nil,
 	"internal/pr/prstore": {"internal/pr"},
 	"internal/audit":      {"internal/plain", "internal/pr"},
-	"internal/admin":      nil,
+	"internal/admin":      {"internal/plain"},
 	"internal/load":       {"internal/initiator"},
 	"internal/scsi":       {"internal/pr", "internal/pool"},
 	"internal/iscsi":      {"internal/iscsi/pdu", "internal/scsi", "internal/pool"},
 	"configs":             nil,
 	"internal/config":     {"configs", "internal/backstore", "internal/pr/prstore"},
-	"internal/metrics":    {"internal/iscsi", "internal/scsi", "internal/pr"},
-	"cmd/nas-target":      {"internal/daemon", "internal/config", "internal/admin", "internal/initiator", "internal/load"},
+	"internal/metrics":    {"internal/iscsi", "internal/scsi", "internal/pr", "internal/plain"},
+	"cmd/nas-target":      {"internal/daemon", "internal/config", "internal/admin", "internal/plain", "internal/initiator", "internal/load"},
 	"internal/daemon":     {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
 }
 
