@@ -41,21 +41,50 @@ func runRead(t *Task) error {
 	if len(p) == 0 {
 		return nil
 	}
-	return u.read(p, lba)
+	s, err := t.share()
+	if err != nil {
+		return err
+	}
+	defer u.ranges.unshare(s)
+	if t.hurried && u.caps.hasty != nil {
+		if ok, err := u.caps.hasty.TryReadAt(p, int64(lba)<<shift); ok || err != nil {
+			return readFailed(lba, err)
+		}
+		return errElsewhere
+	}
+	return u.readHeld(p, lba)
 }
 
-// read fills p from lba on. The initiator may take less than whole blocks.
+// share takes the command's range for a plain read or write.
+func (t *Task) share() (*lockSlot, error) {
+	mask := stripes(t.lba(), t.blocks(), t.conf.shift)
+	if s := t.unit.ranges.tryShare(mask); s != nil {
+		return s, nil
+	}
+	if t.hurried {
+		return nil, errElsewhere
+	}
+	return t.unit.ranges.share(mask), nil
+}
+
+// read fills p with whole blocks from lba on.
 func (u *Unit) read(p []byte, lba uint64) error {
 	shift := u.conf.Load().shift
-	s := u.ranges.share(stripes(lba, uint64(len(p)-1)>>shift+1, shift))
+	s := u.ranges.share(stripes(lba, uint64(len(p))>>shift, shift))
 	defer u.ranges.unshare(s)
 	return u.readHeld(p, lba)
 }
 
-// readHeld is read for who holds the range.
+// readHeld is read for who holds the range; p may end inside a block.
 func (u *Unit) readHeld(p []byte, lba uint64) error {
-	if _, err := u.medium.ReadAt(p, int64(lba)<<u.conf.Load().shift); err != nil {
-		return classify(opRead, lba, err)
+	shift := u.conf.Load().shift
+	n, err := u.medium.ReadAt(p, int64(lba)<<shift)
+	return readFailed(lba+uint64(n)>>shift, err)
+}
+
+func readFailed(lba uint64, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return classify(opRead, lba, err)
 }

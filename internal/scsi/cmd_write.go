@@ -28,7 +28,12 @@ func runWrite(t *Task) error {
 	if len(p) == 0 {
 		return nil
 	}
-	return t.unit.write(p, lba, t.durable())
+	s, err := t.share()
+	if err != nil {
+		return err
+	}
+	defer t.unit.ranges.unshare(s)
+	return t.unit.writeHeld(p, lba, t.durable())
 }
 
 // write stores p at lba, through to stable storage if durable.
@@ -41,30 +46,44 @@ func (u *Unit) write(p []byte, lba uint64, durable bool) error {
 
 // writeHeld is write for who holds the range.
 func (u *Unit) writeHeld(p []byte, lba uint64, durable bool) error {
+	if durable && u.caps.durable != nil {
+		f := u.conf.Load()
+		if f.failed != nil {
+			return f.failed
+		}
+		return u.writeFailed(lba, u.caps.durable.WriteDurable(p, int64(lba)<<f.shift))
+	}
+	if err := u.put(p, lba); err != nil {
+		return err
+	}
+	return u.commit(durable)
+}
+
+// put writes without a promise of durability: commit follows.
+func (u *Unit) put(p []byte, lba uint64) error {
 	f := u.conf.Load()
 	if f.failed != nil {
 		return f.failed
 	}
-	off := int64(lba) << f.shift
-	if durable && u.caps.durable != nil {
-		if err := u.caps.durable.WriteDurable(p, off); err != nil {
-			return u.writeFailed(lba, err)
-		}
-		return nil
-	}
-	if _, err := u.medium.WriteAt(p, off); err != nil {
-		return u.writeFailed(lba, err)
-	}
-	// The write cache may have been switched off meanwhile: either this sees
-	// it, or the flush that follows the switch sees this write.
+	n, err := u.medium.WriteAt(p, int64(lba)<<f.shift)
+	return u.writeFailed(lba+uint64(n)>>f.shift, err)
+}
+
+// commit makes what was put durable, if it must be. The write cache may have
+// been switched off since: either this sees it, or the flush that follows the
+// switch covers what was put.
+func (u *Unit) commit(durable bool) error {
 	if durable || !u.conf.Load().writeCache {
 		return u.flush()
 	}
 	return nil
 }
 
-// writeFailed classifies, and latches what must not be forgotten.
+// writeFailed classifies an error, and latches what must not be forgotten.
 func (u *Unit) writeFailed(lba uint64, err error) error {
+	if err == nil {
+		return nil
+	}
 	c := classify(opWrite, lba, err)
 	if c.Is(ErrFlushFailed) {
 		u.latch(c)

@@ -26,14 +26,22 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(got), "if this is meant, run: go test ./internal/scsi -run Golden -update")
+	w, g := strings.Split(string(want), "\n"), strings.Split(string(got), "\n")
+	for i := range max(len(w), len(g)) {
+		if i >= len(w) || i >= len(g) || w[i] != g[i] {
+			t.Fatalf("%s differs from line %d on; if this is meant, run: go test ./internal/scsi -run Golden -update\n have %q\n want %q",
+				path, i+1, g[min(i, len(g)-1)], w[min(i, len(w)-1)])
+		}
+	}
 }
 
 var classNames = map[pr.Class]string{
 	pr.Unclassified: "unclassified", pr.Write: "write", pr.Read: "read", pr.Status: "status", pr.Always: "always",
 }
 
-var flagNames = []string{"no-ua", "any-lun", "writes", "slow", "control", "standby", "unavailable", "transition", "while-sanitize", "without-pr", "any-length"}
+var flagNames = []string{
+	"no-ua", "any-lun", "writes", "slow", "control", "standby", "unavailable", "transition", "while-sanitize", "without-pr", "any-length",
+}
 
 func (f Flags) names() string {
 	var n []string

@@ -20,6 +20,9 @@ type (
 	durable interface {
 		WriteDurable(p []byte, off int64) error
 	}
+	hasty interface {
+		TryReadAt(p []byte, off int64) (ok bool, err error)
+	}
 	discarder interface{ Discard(off, n int64) error }
 	zeroer    interface{ WriteZeros(off, n int64) error }
 	mapper    interface {
@@ -41,6 +44,7 @@ type (
 // handlers read one answer.
 type caps struct {
 	durable   durable
+	hasty     hasty
 	discard   discarder
 	zero      zeroer
 	mapper    mapper
@@ -54,6 +58,7 @@ type caps struct {
 func capsOf(m Medium) caps {
 	var c caps
 	c.durable, _ = m.(durable)
+	c.hasty, _ = m.(hasty)
 	c.discard, _ = m.(discarder)
 	c.zero, _ = m.(zeroer)
 	c.mapper, _ = m.(mapper)

@@ -195,14 +195,17 @@ func (x *itl) end(t *Task) {
 	t.state = taskEnded
 }
 
-// leave ends a task that entered, and tells who waits for it. It reports
-// whether the task was aborted meanwhile.
-func (x *itl) leave(t *Task) (doomed bool) {
+// leave ends a task that entered, or has it wait for a worker, and tells who
+// waits for it. It reports whether the task was aborted meanwhile.
+func (x *itl) leave(t *Task, move bool) (doomed bool) {
 	x.mu.Lock()
-	x.remove(t)
-	t.state = taskEnded
-	x.gated--
 	doomed = t.doomed
+	if move && !doomed {
+		t.state = taskQueued
+	} else {
+		x.end(t)
+	}
+	x.gated--
 	drains := t.drains
 	t.drains = nil
 	x.mu.Unlock()

@@ -53,14 +53,21 @@ func stripes(lba, n uint64, shift uint8) uint64 {
 	return bits.RotateLeft64(1<<count-1, int(first%64))
 }
 
+// tryShare is share, or nil where that would wait.
+func (l *rangeLock) tryShare(mask uint64) *lockSlot {
+	s := l.claim(mask)
+	if s != nil && l.exclusive.Load()&mask != 0 {
+		l.unshare(s)
+		return nil
+	}
+	return s
+}
+
 // share waits until nobody holds any of the stripes exclusively, and keeps it
 // so until unshare.
 func (l *rangeLock) share(mask uint64) *lockSlot {
-	if s := l.claim(mask); s != nil {
-		if l.exclusive.Load()&mask == 0 {
-			return s
-		}
-		l.unshare(s)
+	if s := l.tryShare(mask); s != nil {
+		return s
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

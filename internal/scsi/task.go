@@ -67,6 +67,7 @@ type Task struct {
 	state    taskState
 	doomed   bool // aborted while in the gate: the result will be dropped
 	tasError bool // answer TASK ABORTED instead of silence
+	hurried  bool // on the transport's goroutine: return errElsewhere rather than wait
 	drains   []*drain
 	next     *Task // in itl.tasks
 	prev     *Task

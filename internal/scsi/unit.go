@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -305,7 +306,7 @@ func (t *Task) lba() uint64 {
 
 func (t *Task) blocks() uint64 {
 	n := t.cmd.Blocks.In(&t.CDB)
-	if n == 0 && t.cmd.Blocks.Len == 1 {
+	if n == 0 && t.cmd.size == 6 {
 		return 256 // READ(6), WRITE(6): SBC-4 r22 5.11
 	}
 	return n
@@ -325,12 +326,13 @@ func (u *Unit) dispatch(x *itl, t *Task) Progress {
 	}
 	h := x.hold.Load()
 	if h == nil && !away {
-		if u.inline.Add(1) <= inlineCalls {
-			u.execute(t)
-			u.inline.Add(-1)
+		t.hurried = u.inline.Add(1) <= inlineCalls
+		moved := !t.hurried || u.execute(t)
+		u.inline.Add(-1)
+		if !moved {
 			return Finished
 		}
-		u.inline.Add(-1)
+		t.hurried = false
 	}
 	t.own()
 	if !x.wait(t, taskQueued) {
@@ -350,23 +352,32 @@ func (u *Unit) queueFor(t *Task) *queue {
 	return &u.data
 }
 
-// execute runs a task inside the gate and settles its result.
-func (u *Unit) execute(t *Task) {
+// errElsewhere is a hurried handler's answer when it would have to wait: it
+// has done nothing and is run again by a worker.
+var errElsewhere = errors.New("would wait")
+
+// execute runs a task inside the gate and settles its result, unless the
+// handler asks to be moved to where it may wait.
+func (u *Unit) execute(t *Task) (move bool) {
 	x := t.itl
 	class := t.cmd.access(&t.CDB)
 	if t.state == taskNew && (class == pr.Always || class == pr.Status) {
 		u.finish(t, t.call()) // nobody fences these, and they are done before anyone can ask
-		return
+		return false
 	}
 	if err := x.enter(t, class); err != nil {
 		u.finish(t, err)
-		return
+		return false
 	}
 	err := t.call()
-	if x.leave(t) {
-		err = errAborted
+	move = err == errElsewhere
+	if x.leave(t, move) {
+		err, move = errAborted, false
 	}
-	u.finish(t, err)
+	if !move {
+		u.finish(t, err)
+	}
+	return move
 }
 
 // call runs the handler; its panic becomes HARDWARE ERROR. A broken invariant
