@@ -75,7 +75,7 @@ func failsClosed(t *testing.T, d *simDisk, want pr.State, what string) (lost boo
 		require.Equal(t, want, got, what)
 	}
 	b := d.bytes()
-	if rep := inspect(d.names[fileName(simUnit)].reader(), int64(len(b))); !rep.Healthy() {
+	if rep := inspect(d.names[fileName(simUnit)].reader(), int64(len(b)), blockSize); !rep.Healthy() {
 		t.Fatalf("%s: not mended: %+v", what, rep)
 	}
 	return false

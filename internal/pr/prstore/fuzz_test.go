@@ -31,7 +31,7 @@ func FuzzLoad(f *testing.F) {
 		d := newSimDisk().withBytes(bytes.Clone(b))
 		fl := attachSim(t, d, small)
 		got, rev, err := fl.Load(simUnit)
-		rep := inspect(d.withBytes(bytes.Clone(b)).names[fileName(simUnit)].reader(), int64(len(b)))
+		rep := inspect(d.withBytes(bytes.Clone(b)).names[fileName(simUnit)].reader(), int64(len(b)), blockSize)
 		if err != nil {
 			require.ErrorIs(t, err, pr.ErrLost)
 			// What was lost can be replaced, whatever the file was.

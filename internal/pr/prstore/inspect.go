@@ -47,11 +47,11 @@ func Inspect(path string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return inspect(f, fi.Size()), nil
+	return inspect(f, fi.Size(), SlotSizeFor(pr.DefaultMaxRegistrations)), nil
 }
 
-func inspect(r io.ReaderAt, size int64) Report {
-	slots, slotSize := readSlots(r, size, SlotSizeFor(pr.DefaultMaxRegistrations))
+func inspect(r io.ReaderAt, size int64, usual int) Report {
+	slots, slotSize := readSlots(r, size, usual)
 	rep := Report{Size: size, SlotSize: slotSize, InForce: -1}
 	for i, s := range slots {
 		rep.Slots[i] = s.report()

@@ -238,12 +238,25 @@ func announcedSize(h io.ReaderAt) int64 {
 	return int64(binary.BigEndian.Uint32(b[12:]))
 }
 
+// readSlot reads no more than what the header says was written, and that only
+// if it can be there.
 func readSlot(h io.ReaderAt, slot, slotSize int) slotRead {
-	b := make([]byte, slotSize)
-	n, err := h.ReadAt(b, int64(slot)*int64(slotSize))
+	at := int64(slot) * int64(slotSize)
+	head := make([]byte, headerSize)
+	n, err := h.ReadAt(head, at)
+	if err == nil {
+		size := binary.BigEndian.Uint32(head[152:])
+		if int64(size) > int64(slotSize-headerSize) {
+			return slotRead{err: errDamaged}
+		}
+		var rest []byte
+		rest, err = io.ReadAll(io.NewSectionReader(h, at+headerSize, int64(size)))
+		head = append(head, rest...)
+		n += len(rest)
+	}
 	if err != nil && err != io.EOF {
 		return slotRead{err: err, ioErr: err}
 	}
-	rec, err := decodeRecord(b[:n], slot, slotSize)
+	rec, err := decodeRecord(head[:n], slot, slotSize)
 	return slotRead{rec: rec, err: err}
 }
