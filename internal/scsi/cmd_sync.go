@@ -1,10 +1,6 @@
 package scsi
 
-import (
-	"sync"
-
-	"nas-target/internal/pr"
-)
+import "nas-target/internal/pr"
 
 // SYNCHRONIZE CACHE (10) and (16). SBC-4 r22 5.33. The range is checked and
 // then everything is flushed: storage has no way to flush a part.
@@ -35,36 +31,25 @@ func runSync(t *Task) error {
 	return nil
 }
 
-// background flushes for those who do not wait. One flush at a time; what is
-// asked for while one runs is served by one more.
-type background struct {
-	mu      sync.Mutex
-	running bool
-	again   bool
-}
-
 // flushLater begins a flush that nobody waits for. Its failure latches and so
-// meets the next command that depends on it.
+// meets the next command that depends on it. One flush at a time: what is
+// asked for while one runs is served by one more.
 func (u *Unit) flushLater() {
 	b := &u.behind
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.running {
+	if b.flushing {
 		b.again = true
 		return
 	}
-	b.running = true
-	go func() {
-		for {
+	b.flushing = true
+	b.running.Go(func() {
+		for more := true; more; {
 			u.flush() // a failure is latched there
 			b.mu.Lock()
-			if !b.again {
-				b.running = false
-				b.mu.Unlock()
-				return
-			}
-			b.again = false
+			more, b.again = b.again, false
+			b.flushing = more
 			b.mu.Unlock()
 		}
-	}()
+	})
 }
