@@ -54,11 +54,11 @@ func (f *File) CopyFrom(srcStore any, src, dst, n int64) (done int64, ok bool, e
 			return done, false, nil
 		}
 		if err != nil {
-			return done, true, f.whole(err)
+			return done, true, f.changed(err)
 		}
 		done += k
 	}
-	return done, true, f.whole(nil)
+	return done, true, f.changed(nil)
 }
 
 // copyData is one step of a copy; ok is false when the file system cannot.

@@ -58,6 +58,7 @@ func (f *fdio) setUpDirect(fallback int64) error {
 		return &Error{Op: "open", Path: f.path, Reason: ReasonUnaligned, Err: fmt.Errorf("direct I/O needs a multiple of %d bytes", off)}
 	}
 	f.dio = &dio{align: off, mem: mem}
+	f.unit = max(f.unit, int64(off))
 	f.dio.locks.init()
 	return nil
 }

@@ -17,10 +17,13 @@ type fdio struct {
 	sys  Files
 	path string
 	fd   int
-	dio  *dio // nil: through the page cache
-	// check looks after a write, and before one that reaches the end, whether
-	// the medium is still whole. nil for devices.
-	check func() error
+	dio  *dio  // nil: through the page cache
+	unit int64 // offsets and lengths that fallocate takes: 1, or a device's block
+	// whole latches a *ShrunkError when the medium lost a part.
+	whole func() error
+	// extends is true where a write past the end makes the medium longer, so
+	// that a lost part can hide: then every write looks.
+	extends bool
 	// inMemory is true where the page cache is the medium (tmpfs), so that a
 	// read never waits.
 	inMemory bool
@@ -93,13 +96,31 @@ func (f *fdio) read(p []byte, off int64) (done int, err error) {
 
 // endOfFile is what a read inside the size means that finds nothing there.
 func (f *fdio) endOfFile() error {
-	if f.check != nil {
-		if err := f.check(); err != nil {
-			return err
+	if err := f.whole(); err != nil {
+		return err
+	}
+	return f.fail("read", unix.EIO) // whole again, but this read has failed
+}
+
+// changed decides the result of a change: what the call said, unless the
+// medium lost a part meanwhile.
+func (f *fdio) changed(err error) error {
+	if err != nil || f.extends {
+		if gone := f.whole(); gone != nil {
+			return gone
 		}
 	}
-	// Whole again, or a device that ends early: this read has failed anyhow.
-	return f.fail("read", unix.EIO)
+	return err
+}
+
+// beforeEnd checks the medium before a change that reaches its end: it would
+// give a truncated file its length back, with a hole in it that nobody could
+// tell from good data.
+func (f *fdio) beforeEnd(off, n int64) error {
+	if f.extends && off+n == f.size.Load() {
+		return f.whole()
+	}
+	return nil
 }
 
 // TryReadAt keeps the Volume contract.
@@ -147,22 +168,7 @@ func (f *fdio) write(p []byte, off int64, durable bool) (int, error) {
 	} else {
 		n, err = f.pwrite(p, off, durable)
 	}
-	if f.check != nil {
-		if gone := f.check(); gone != nil {
-			return n, gone
-		}
-	}
-	return n, err
-}
-
-// beforeEnd checks the medium before a write that reaches its end: it would
-// give a truncated file its length back, with a hole in it that nobody could
-// tell from good data.
-func (f *fdio) beforeEnd(off, n int64) error {
-	if f.check != nil && off+n == f.size.Load() {
-		return f.check()
-	}
-	return nil
+	return n, f.changed(err)
 }
 
 func (f *fdio) pwrite(p []byte, off int64, durable bool) (done int, err error) {
@@ -240,17 +246,19 @@ func (f *fdio) Sync() error {
 	return f.flush.sync(since)
 }
 
-// fdatasync is one flush: what the committer shares.
-func (f *fdio) fdatasync() error {
-	if f.check != nil {
-		if err := f.check(); err != nil {
-			return err
-		}
+// fdatasync is one flush: what the committer shares. What cannot be examined
+// cannot be trusted to have been flushed either.
+func (f *fdio) fdatasync() (err error) {
+	if f.extends {
+		err = f.whole()
 	}
-	if err := f.sys.Fdatasync(f.fd); err != nil {
-		return &FlushError{Path: f.path, Err: err}
+	if err == nil {
+		err = f.sys.Fdatasync(f.fd)
 	}
-	return nil
+	if _, gone := err.(*ShrunkError); err == nil || gone {
+		return err
+	}
+	return &FlushError{Path: f.path, Err: errnoOf(err)}
 }
 
 // Failure keeps the Failing contract.

@@ -186,7 +186,7 @@ func (f *File) setUp(ctx context.Context, o FileOptions) error {
 			Err: fmt.Errorf("the file has %d bytes, the configuration says %d; if the file is right, correct the configuration; to grow it, use truncate --size=%d", st.Size, size, size)}
 	}
 	f.size.Store(size)
-	f.check = f.checkWhole
+	f.whole, f.extends, f.unit = f.checkWhole, true, 1
 	if o.Preallocate && st.Allocated < size {
 		if err := f.sys.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, size); err != nil {
 			return f.fail("preallocate", err)
@@ -275,7 +275,7 @@ func (f *File) Free() (int64, error) {
 func (f *File) Geometry() Geometry { return f.geometry }
 
 func (f *File) describe(st FileInfo, fs FSInfo) Geometry {
-	g := deviceGeometry(st.Dev)
+	g := deviceGeometry(st.Dev).Geometry
 	g.LogicalBlock = 0 // the file system cuts blocks as it likes
 	if f.dio != nil {
 		g.MinIO = max(g.MinIO, f.dio.align)
@@ -308,7 +308,7 @@ func (f *File) Resize(n int64) error {
 	case f.dio != nil && n%int64(f.dio.align) != 0:
 		return &Error{Op: "resize", Path: f.path, Reason: ReasonUnaligned, Err: fmt.Errorf("%d is no multiple of %d", n, f.dio.align)}
 	}
-	if err := f.check(); err != nil {
+	if err := f.whole(); err != nil {
 		return err
 	}
 	var err error

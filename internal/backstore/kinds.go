@@ -30,6 +30,7 @@ type Field struct {
 // kinds are the rows. Another kind is another row.
 var kinds = []Kind{
 	kind("file", "a regular file, sparse unless preallocated", FileOptions{LockWait: DefaultLockWait}, openFile),
+	kind("block", "a block device: a disk, a partition, an md, LVM or ZFS volume", BlockOptions{LockWait: DefaultLockWait}, openBlock),
 	kind("ram", "memory, lost when the daemon ends", RAMOptions{}, openRAM),
 	kind("null", "reads zeros and forgets what is written, for measuring the protocol", NullOptions{}, openNull),
 }

@@ -2,7 +2,10 @@ package backstore_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -13,7 +16,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		child(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const testSize = 1 << 20
 
@@ -58,9 +66,35 @@ func fileContract(t *testing.T, o backstore.FileOptions, dir string) {
 	})
 }
 
-func open(t testing.TB, kind string, opts any) backstore.Store {
-	t.Helper()
-	s, err := backstore.Open(context.Background(), kind, opts)
+func TestKindsDescribeThemselves(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range backstore.Kinds() {
+		require.NotEmpty(t, k.Summary)
+		require.False(t, seen[k.Name])
+		seen[k.Name] = true
+		opts := reflect.ValueOf(k.NewOptions()).Elem()
+		for _, f := range k.Fields {
+			require.NotEmpty(t, f.Name, k.Name)
+			require.NotEmpty(t, f.Doc, "%s.%s", k.Name, f.Name)
+			value := reflect.Value{}
+			for i := range opts.NumField() {
+				if opts.Type().Field(i).Tag.Get("json") == f.Name {
+					value = opts.Field(i)
+				}
+			}
+			require.True(t, value.IsValid())
+			if f.Default == "" {
+				require.True(t, value.IsZero(), "%s.%s has a default that is not documented", k.Name, f.Name)
+				continue
+			}
+			require.Equal(t, f.Default, fmt.Sprint(value.Interface()), "%s.%s", k.Name, f.Name)
+		}
+	}
+	require.Equal(t, map[string]bool{"file": true, "block": true, "ram": true, "null": true}, seen)
+}
+
+func TestKindsAreACopy(t *testing.T) {
+	backstore.Kinds()[0].Name = "other"
+	_, err := backstore.Lookup("file")
 	require.NoError(t, err)
-	return s
 }

@@ -16,7 +16,7 @@ func (f *File) Discard(off, n int64) error {
 		return err
 	}
 	defer f.calls.leave()
-	return f.whole(f.clear(off, n))
+	return f.changed(f.clear(off, n))
 }
 
 func (f *File) clear(off, n int64) error {
@@ -33,17 +33,9 @@ func (f *File) WriteZeros(off, n int64) error {
 	}
 	defer f.calls.leave()
 	if f.preallocated {
-		return f.whole(f.zero(off, n, zeroRange))
+		return f.changed(f.zero(off, n, zeroRange))
 	}
-	return f.whole(f.zero(off, n, zeroRange, punchHole))
-}
-
-// whole looks after a change whether the file still is.
-func (f *File) whole(err error) error {
-	if gone := f.check(); gone != nil {
-		return gone
-	}
-	return err
+	return f.changed(f.zero(off, n, zeroRange, punchHole))
 }
 
 // NextExtent keeps the Volume contract.
@@ -60,7 +52,7 @@ func (f *File) extent(off int64) (length int64, mapped bool, err error) {
 	data, err := f.sys.Seek(f.fd, off, unix.SEEK_DATA)
 	switch {
 	case err == unix.ENXIO: // a hole up to the end, or no such offset any more
-		if err := f.check(); err != nil {
+		if err := f.whole(); err != nil {
 			return 0, false, err
 		}
 		return end - off, false, nil
@@ -84,21 +76,15 @@ func (f *File) extent(off int64) (length int64, mapped bool, err error) {
 }
 
 // zero makes [off, off+n) read as zeros by the first of the fallocate modes
-// that the file system knows, or by writing. With direct I/O, or on a device,
-// the edges that cover no whole block are written.
+// that the medium knows, or by writing. What covers no whole unit is written.
 func (f *fdio) zero(off, n int64, modes ...uint32) error {
 	if err := f.beforeEnd(off, n); err != nil {
 		return err
 	}
-	if f.dio == nil {
-		return f.zeroWhole(off, n, modes)
+	if f.dio != nil {
+		defer f.dio.locks.lock(f.dio.down(off), f.dio.up(off+n), true)()
 	}
-	unlock := f.dio.locks.lock(f.dio.down(off), f.dio.up(off+n), true)
-	defer unlock()
-	first, last := f.dio.up(off), f.dio.down(off+n)
-	if first >= last {
-		return f.writeZeros(off, n)
-	}
+	first, last := inner(off, n, f.unit, 0)
 	if err := f.writeZeros(off, first-off); err != nil {
 		return err
 	}
@@ -106,6 +92,18 @@ func (f *fdio) zero(off, n int64, modes ...uint32) error {
 		return err
 	}
 	return f.writeZeros(last, off+n-last)
+}
+
+// inner is the part [first, last) of [off, off+n) that whole units cover,
+// where a unit begins at phase; without any, first and last are off+n.
+func inner(off, n, unit, phase int64) (first, last int64) {
+	end := off + n
+	first = off + (unit-(off-phase)%unit)%unit
+	last = end - (end-phase)%unit
+	if first >= last {
+		return end, end
+	}
+	return first, last
 }
 
 func (f *fdio) zeroWhole(off, n int64, modes []uint32) error {

@@ -1,0 +1,195 @@
+package backstore_test
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"nas-target/internal/backstore"
+	"nas-target/internal/backstore/backtest"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// faulty opens a file store whose system calls can be made to fail.
+func faulty(t testing.TB, o backstore.FileOptions) (*backstore.File, *backtest.Faults) {
+	t.Helper()
+	faults := &backtest.Faults{Next: o.Files}
+	o.Files = faults
+	return newFile(t, o), faults
+}
+
+func flushFailed(err error) bool {
+	var f interface{ FlushFailed() bool }
+	return errors.As(err, &f) && f.FlushFailed()
+}
+
+// everyChange calls f with each operation that changes data or promises
+// durability.
+func everyChange(s backstore.Volume, f func(name string, op func() error)) {
+	p := fillBytes('x', 1024)
+	f("write", func() error { _, err := s.WriteAt(p, 0); return err })
+	f("write durable", func() error { return s.WriteDurable(p, 0) })
+	f("discard", func() error { return s.Discard(0, 4096) })
+	f("write zeros", func() error { return s.WriteZeros(0, 4096) })
+	f("copy", func() error { _, err := s.CopyRange(0, 8192, 4096); return err })
+	f("resize", func() error { return s.Resize(2 * s.Size()) })
+	f("sync", s.Sync)
+}
+
+// G4, F16.
+func TestFailedFlushLatches(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQUOT} {
+		f, faults := faulty(t, backstore.FileOptions{})
+		before := readAll(t, f)
+		faults.Nth(backtest.SysFdatasync, 1, errno) // a second one would succeed
+		first := f.Sync()
+		require.True(t, flushFailed(first))
+		require.ErrorIs(t, first, errno)
+		require.ErrorIs(t, first, backstore.ReasonFlushFailed)
+		require.Equal(t, first, f.Failure())
+		everyChange(f, func(name string, op func() error) {
+			require.Equal(t, first, op(), "%s after the failure", name)
+		})
+		require.Equal(t, 1, faults.Calls(backtest.SysFdatasync), "a failed flush is never tried again")
+		require.Equal(t, before, readAll(t, f), "reads go on, changes were refused")
+		f.ClearFailure()
+		require.NoError(t, f.Failure())
+		everyChange(f, func(name string, op func() error) { require.NoError(t, op(), name) })
+		require.NoError(t, f.Close())
+	}
+}
+
+// A failing RWF_DSYNC does not say whether the write or the flush failed.
+func TestDurableWriteTellsWriteFromFlush(t *testing.T) {
+	p := fillBytes('x', 512)
+
+	f, faults := faulty(t, backstore.FileOptions{})
+	faults.Nth(backtest.SysPwriteDsync, 1, unix.ENOSPC)
+	faults.Nth(backtest.SysPwrite, 1, unix.ENOSPC)
+	err := f.WriteDurable(p, 0)
+	require.ErrorIs(t, err, unix.ENOSPC)
+	require.False(t, flushFailed(err), "a full disk is this command's affair")
+	require.NoError(t, f.Failure())
+	require.NoError(t, f.WriteDurable(p, 0), "and over when there is space again")
+
+	faults.Nth(backtest.SysPwriteDsync, 1, unix.EIO) // the write alone succeeds
+	err = f.WriteDurable(p, 0)
+	require.True(t, flushFailed(err))
+	require.ErrorIs(t, err, unix.EIO)
+	require.Equal(t, err, f.Sync(), "latched")
+}
+
+func TestDurableWriteWithoutDsync(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS} {
+		f, faults := faulty(t, backstore.FileOptions{})
+		faults.From(backtest.SysPwriteDsync, 1, errno)
+		for range 3 {
+			require.NoError(t, f.WriteDurable(fillBytes('x', 512), 0))
+		}
+		require.Equal(t, 1, faults.Calls(backtest.SysPwriteDsync), "asked once")
+		require.Equal(t, 3, faults.Calls(backtest.SysFdatasync))
+	}
+}
+
+func TestLargeDurableWriteIsFlushedOnce(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	require.NoError(t, f.WriteDurable(fillBytes('x', 512<<10), 0))
+	require.Zero(t, faults.Calls(backtest.SysPwriteDsync))
+	require.Equal(t, 1, faults.Calls(backtest.SysFdatasync))
+}
+
+// gate holds calls of one system call until the test lets them go, one by one.
+type gate struct {
+	sys            string
+	entered, leave chan struct{}
+}
+
+func newGate(sys string) *gate {
+	return &gate{sys: sys, entered: make(chan struct{}, 100), leave: make(chan struct{})}
+}
+
+func (g *gate) before(sys string) error {
+	if sys == g.sys {
+		g.entered <- struct{}{}
+		<-g.leave
+	}
+	return nil
+}
+
+// Everybody who asks while a flush runs is served by the next one, together.
+func TestGroupCommit(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(backtest.SysFdatasync)
+		faults.Before = g.before
+		const writers = 32
+		var wg sync.WaitGroup
+		p := fillBytes('x', 128<<10) // too long for RWF_DSYNC
+		wg.Go(func() { require.NoError(t, f.WriteDurable(p, 0)) })
+		<-g.entered
+		done := 0
+		var mu sync.Mutex
+		for i := range writers {
+			wg.Go(func() {
+				require.NoError(t, f.WriteDurable(p[:512], int64(i)*512))
+				mu.Lock()
+				done++
+				mu.Unlock()
+			})
+		}
+		synctest.Wait()
+		require.Zero(t, done, "a flush that began before the write does not count")
+		g.leave <- struct{}{}
+		<-g.entered // the second flush has begun
+		synctest.Wait()
+		require.Zero(t, done)
+		g.leave <- struct{}{}
+		wg.Wait()
+		require.Equal(t, writers, done)
+		faults.Before = nil
+	})
+	flushes := faults.Calls(backtest.SysFdatasync) + faults.Calls(backtest.SysPwriteDsync)
+	require.Equal(t, 2, flushes, "33 durable writes")
+}
+
+// Who waits for a flush when one fails has failed too, even if an operator
+// clears the latch before the waiter looks.
+func TestWaitersOfAFailedFlushFail(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(backtest.SysFdatasync)
+		faults.Before = func(sys string) error {
+			if sys == backtest.SysFdatasync {
+				g.before(sys)
+				return unix.EIO
+			}
+			return nil
+		}
+		errs := make([]error, 8)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { errs[i] = f.Sync() })
+		}
+		<-g.entered
+		synctest.Wait()
+		// The leader fails and the latch is cleared in the same moment.
+		wg.Go(func() {
+			for f.Failure() == nil {
+				runtime.Gosched()
+			}
+			f.ClearFailure()
+		})
+		g.leave <- struct{}{}
+		wg.Wait()
+		for _, err := range errs {
+			require.True(t, flushFailed(err), "%v", err)
+		}
+		require.Len(t, g.entered, 0, "no second flush")
+		faults.Before = nil
+		require.NoError(t, f.Sync())
+	})
+}
