@@ -53,7 +53,8 @@ func (c *Conn) Err() error {
 	}
 }
 
-// Pause stops reading from the socket after the PDU in progress; Resume goes on.
+// Pause stops the reader: at most one more PDU and what fits its buffer of 64 KiB
+// is taken from the socket, and nothing is handled until Resume.
 func (c *Conn) Pause() { c.gate.close() }
 
 // Resume undoes Pause.
@@ -99,12 +100,12 @@ func (c *Conn) readLoop() {
 	defer c.s.wg.Done()
 	isData := func(p *PDU) bool { return p.Opcode() == OpDataIn }
 	for {
-		c.gate.wait()
 		p := new(PDU)
 		if err := c.raw.in.read(p, isData); err != nil {
 			c.readFailed(p, err)
 			return
 		}
+		c.gate.wait()
 		if c.logoutSeen {
 			c.report(RulePDUAfterLogout, p, "nothing may follow the Logout Response")
 		}

@@ -117,10 +117,8 @@ func DecodeReject(p *PDU) (Reject, error) {
 		return r, fmt.Errorf("data segment of %d bytes holds no header", len(p.Data))
 	}
 	copy(r.Header.BHS[:], p.Data)
-	r.Header.AHS = p.Data[bhsLen:]
-	if n := len(r.Header.AHS); n != 0 && n != r.Header.AHSLen() {
-		return r, fmt.Errorf("data segment of %d bytes: a header, and AHS of %d bytes", len(p.Data), r.Header.AHSLen())
-	}
+	// Vendor specific data may follow the header.
+	r.Header.AHS = p.Data[bhsLen:min(bhsLen+r.Header.AHSLen(), len(p.Data))]
 	if p.ITT() != NoTag {
 		return r, fmt.Errorf("ITT %#x, must be ffffffff", p.ITT())
 	}

@@ -177,7 +177,7 @@ func (t *Task) checkTransfer(p *PDU) {
 	case r.Overflow && r.Underflow:
 		bad("O and U together")
 	case !r.Overflow && !r.Underflow && r.Residual != 0:
-		bad("residual %d without O or U", r.Residual)
+		t.report(RuleResidualUnused, p, "residual %d without O or U", r.Residual)
 	case r.Underflow && int64(r.Residual) > int64(edtl):
 		bad("underflow of %d, EDTL is %d", r.Residual, edtl)
 	}

@@ -80,6 +80,8 @@ type TMFRequest struct {
 	ExpDataSN     uint32
 	Queued        bool // not immediate: takes a CmdSN
 	Conn          *Conn
+
+	refOwn bool // RefCmdSN is the request's own CmdSN
 }
 
 // TMFResponse is the answer.
@@ -108,6 +110,9 @@ func (s *Session) Manage(ctx context.Context, r TMFRequest) (TMFResponse, error)
 		return true
 	}
 	err := s.begin(ctx, r.Conn, x, func() []*PDU {
+		if r.refOwn {
+			r.RefCmdSN = x.cmdSN
+		}
 		return []*PDU{TMFRequestPDU{
 			Immediate: !r.Queued, Function: r.Function, LUN: r.LUN, ITT: x.itt,
 			ReferencedTag: r.ReferencedTag, RefCmdSN: r.RefCmdSN, ExpDataSN: r.ExpDataSN,
@@ -150,15 +155,20 @@ func snBefore(task, by *exchange) bool { return snLess(task.cmdSN, by.cmdSN) }
 
 // AbortTask aborts one task, on the task's connection.
 func (s *Session) AbortTask(ctx context.Context, t *Task) (TMFResponse, error) {
-	return s.Manage(ctx, TMFRequest{
-		Function: TMFAbortTask, LUN: t.cmd.LUN, ReferencedTag: t.x.itt, RefCmdSN: t.x.cmdSN, Conn: t.x.conn,
-	})
+	return s.manageTask(ctx, TMFAbortTask, t)
 }
 
 // QueryTask asks whether the target still has a task. RFC 7144 §6.3.
 func (s *Session) QueryTask(ctx context.Context, t *Task) (TMFResponse, error) {
+	return s.manageTask(ctx, TMFQueryTask, t)
+}
+
+// manageTask refers to a task by tag and CmdSN; for an immediate task RefCmdSN
+// is that of the request itself. RFC 7143 §11.5.5.
+func (s *Session) manageTask(ctx context.Context, f TMF, t *Task) (TMFResponse, error) {
 	return s.Manage(ctx, TMFRequest{
-		Function: TMFQueryTask, LUN: t.cmd.LUN, ReferencedTag: t.x.itt, RefCmdSN: t.x.cmdSN, Conn: t.x.conn,
+		Function: f, LUN: t.cmd.LUN, ReferencedTag: t.x.itt, RefCmdSN: t.x.cmdSN, Conn: t.x.conn,
+		refOwn: t.x.immediate,
 	})
 }
 

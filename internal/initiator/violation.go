@@ -39,6 +39,7 @@ const (
 	RuleStatusInData       Rule = "status-in-data"        // S without F, or a status that needs a SCSI Response
 	RuleExpDataSN          Rule = "expdatasn"             // does not equal the Data-In PDUs sent
 	RuleResidual           Rule = "residual"              // O/U flags or count inconsistent
+	RuleResidualUnused     Rule = "residual-unused"       // count without O or U
 	RuleResponseCode       Rule = "response-code"         // reserved value
 	RuleStatus             Rule = "status"                // not a SCSI status
 	RuleSenseLength        Rule = "sense-length"          // over 252, or not what the segment holds
@@ -94,6 +95,7 @@ var ruleClauses = map[Rule]string{
 	RuleStatusInData:       "RFC 7143 §11.7.3",
 	RuleExpDataSN:          "RFC 7143 §11.4.11",
 	RuleResidual:           "RFC 7143 §11.4.5",
+	RuleResidualUnused:     "RFC 7143 §11.4.5.1",
 	RuleResponseCode:       "RFC 7143 §11.4.3",
 	RuleStatus:             "RFC 7143 §11.4.2",
 	RuleSenseLength:        "RFC 7143 §11.4.7.1; SPC-4 r36f 4.5.1",
@@ -131,6 +133,9 @@ func Rules() []Rule {
 	return rules
 }
 
+// Should reports whether the standard only recommends what the rule says.
+func (r Rule) Should() bool { return r == RulePadding || r == RuleResidualUnused }
+
 // Clause returns where the rule is written.
 func (r Rule) Clause() string { return ruleClauses[r] }
 
@@ -138,6 +143,7 @@ func (r Rule) Clause() string { return ruleClauses[r] }
 type Violation struct {
 	Rule   Rule         `json:"rule"`
 	Clause string       `json:"clause"`
+	Should bool         `json:"should"` // recommended, not required
 	Detail string       `json:"detail"`
 	Opcode Opcode       `json:"opcode"`
 	CID    uint16       `json:"cid"`
@@ -172,7 +178,7 @@ type violationLog struct {
 
 func (l *violationLog) add(cid uint16, r Rule, header [bhsLen]byte, detail string) {
 	v := Violation{
-		Rule: r, Clause: r.Clause(), Detail: detail,
+		Rule: r, Clause: r.Clause(), Should: r.Should(), Detail: detail,
 		Opcode: Opcode(header[0] & 0x3f), CID: cid, Header: header,
 	}
 	l.mu.Lock()
