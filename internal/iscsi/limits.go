@@ -1,0 +1,60 @@
+package iscsi
+
+import "time"
+
+// Options sets up a Server. Zero values mean the defaults given.
+type Options struct {
+	// Limits is what is offered in negotiation. Default: DefaultLimits.
+	Limits Limits
+	// QueueDepth is how many commands an initiator may have outstanding in
+	// one session. Default 128.
+	QueueDepth int
+	// SessionBytes bounds the payload of commands under way in a session;
+	// what is beyond waits its turn. Default 16 MiB.
+	SessionBytes int
+
+	HeaderTimeout time.Duration // for the first bytes of a login. Default 5 s.
+	LoginTimeout  time.Duration // for a login as a whole. Default 15 s.
+	LoginRounds   int           // requests of one login. Default 16.
+
+	PingInterval time.Duration // silence after which the initiator is asked for a sign of life. Default 5 s.
+	PingTimeout  time.Duration // for its answer. Default 5 s.
+	WriteStall   time.Duration // an initiator that reads nothing for so long is cut. Default 30 s.
+	DataOutStall time.Duration // one that does not send what it owes, likewise. Default 30 s.
+
+	// Discovery decides about discovery sessions as Node.Authorize does
+	// about normal ones. Default: nobody needs to prove anything; each node
+	// still decides who sees it.
+	Discovery func(InitiatorInfo) (*Auth, *LoginError)
+
+	Events *Events
+}
+
+func (o Options) withDefaults() Options {
+	if o.Limits == (Limits{}) {
+		o.Limits = DefaultLimits()
+	}
+	setDefault(&o.QueueDepth, 128)
+	setDefault(&o.SessionBytes, 16<<20)
+	setDefault(&o.HeaderTimeout, 5*time.Second)
+	setDefault(&o.LoginTimeout, 15*time.Second)
+	setDefault(&o.LoginRounds, 16)
+	setDefault(&o.PingInterval, 5*time.Second)
+	setDefault(&o.PingTimeout, 5*time.Second)
+	setDefault(&o.WriteStall, 30*time.Second)
+	setDefault(&o.DataOutStall, 30*time.Second)
+	if o.Discovery == nil {
+		o.Discovery = func(InitiatorInfo) (*Auth, *LoginError) { return nil, nil }
+	}
+	if o.Events == nil {
+		o.Events = &Events{}
+	}
+	return o
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}

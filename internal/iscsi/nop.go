@@ -1,0 +1,97 @@
+package iscsi
+
+import (
+	"time"
+
+	"nas-target/internal/iscsi/pdu"
+	"nas-target/internal/pool"
+)
+
+// pinger watches over a quiet connection with pings of our own.
+type pinger struct {
+	timer *time.Timer
+	ttt   uint32 // of the ping that is not answered yet
+	open  bool
+	sent  int64
+}
+
+// nopOut answers a ping of the initiator, or takes its answer to ours.
+// RFC 7143 §11.18.
+func (c *conn) nopOut(h *pdu.BHS, data []byte) {
+	var p pdu.NOPOut
+	p.Decode(h)
+	if p.TTT != pdu.ReservedTag && c.ping.open && p.TTT == c.ping.ttt {
+		c.ping.open = false
+	}
+	if p.ITT == pdu.ReservedTag {
+		return
+	}
+	data = data[:min(len(data), int(c.maxSend))]
+	a := pdu.NOPIn{
+		LUN:               p.LUN,
+		ITT:               p.ITT,
+		TTT:               pdu.ReservedTag,
+		StatSN:            c.nextStatSN(),
+		DataSegmentLength: uint32(len(data)),
+	}
+	c.echo(&a, data)
+}
+
+// echo sends a NOP-In with a copy of data.
+func (c *conn) echo(a *pdu.NOPIn, data []byte) {
+	a.ExpCmdSN, a.MaxCmdSN = c.sess.numbers()
+	h := c.header()
+	a.Encode(h)
+	if len(data) <= smallPayload {
+		c.payload(h, data)
+		return
+	}
+	buf := pool.Get(len(data))
+	copy(buf.B, data)
+	c.payload(h, buf.B)
+	c.out.own(nil, buf)
+}
+
+// sendPing asks the initiator for a sign of life. RFC 7143 §11.19.
+func (c *conn) sendPing() {
+	c.ping.ttt, c.ping.open, c.ping.sent = c.newTTT(), true, c.now
+	c.echo(&pdu.NOPIn{ITT: pdu.ReservedTag, TTT: c.ping.ttt, StatSN: c.statSN}, nil)
+}
+
+// tellWindow sends the window to an initiator that found it closed and gets no
+// response that could say so. RFC 7143 §11.4.11.
+func (c *conn) tellWindow() {
+	c.echo(&pdu.NOPIn{ITT: pdu.ReservedTag, TTT: pdu.ReservedTag, StatSN: c.statSN}, nil)
+}
+
+// tick looks after the connection's timers. It runs in the role.
+func (c *conn) tick() {
+	if c.dead || c.failure.Load() != nil {
+		return
+	}
+	o := &c.srv.opt
+	next := o.PingInterval
+	quiet := time.Duration(c.now - max(c.lastHeard, c.lastData))
+	switch {
+	case c.collecting > 0 && time.Duration(c.now-c.lastData) >= o.DataOutStall:
+		c.fail(ReasonDataOutStalled, nil)
+		return
+	case c.in.since.Load() != 0 && time.Duration(c.now-c.in.since.Load()) >= o.DataOutStall:
+		c.fail(ReasonPDUStalled, nil)
+		return
+	case c.ping.open:
+		waited := time.Duration(c.now - c.ping.sent)
+		if waited >= o.PingTimeout {
+			c.srv.events.pingTimeout(c)
+			c.fail(ReasonPingTimeout, nil)
+			return
+		}
+		next = o.PingTimeout - waited
+	case quiet >= o.PingInterval:
+		c.sendPing()
+		next = o.PingTimeout
+	default:
+		next = o.PingInterval - quiet
+	}
+	c.ping.timer.Reset(next)
+}

@@ -1,0 +1,84 @@
+package iscsi
+
+// Reason names a branch that refuses something or ends something. It is
+// stable: logs, metrics and tests share it.
+type Reason string
+
+// Why connections and sessions end.
+const (
+	ReasonPeerClosed         Reason = "peer_closed"
+	ReasonReadError          Reason = "read_error"
+	ReasonWriteError         Reason = "write_error"
+	ReasonSlowReader         Reason = "slow_reader"
+	ReasonDataOutStalled     Reason = "data_out_stalled"
+	ReasonPDUStalled         Reason = "pdu_stalled"
+	ReasonPingTimeout        Reason = "ping_timeout"
+	ReasonLogout             Reason = "logout"
+	ReasonTargetOpcode       Reason = "target_opcode"
+	ReasonDataSegmentTooLong Reason = "data_segment_too_long"
+	ReasonHeaderDigest       Reason = "header_digest"
+	ReasonNexusReset         Reason = "nexus_reset"
+	ReasonReinstated         Reason = "session_reinstated"
+	ReasonConnReinstated     Reason = "connection_reinstated"
+	ReasonSessionTimeout     Reason = "session_timeout"
+	ReasonTargetRemoved      Reason = "target_removed"
+	ReasonShutdown           Reason = "shutdown"
+	ReasonKilled             Reason = "killed"
+)
+
+// Why PDUs are rejected or ignored.
+const (
+	ReasonCmdSNOutsideWindow     Reason = "cmdsn_outside_window"
+	ReasonLoginAgain             Reason = "login_in_full_feature_phase"
+	ReasonSNACK                  Reason = "snack"
+	ReasonUnknownOpcode          Reason = "unknown_opcode"
+	ReasonUnexpectedAHS          Reason = "unexpected_ahs"
+	ReasonUnexpectedData         Reason = "unexpected_data_segment"
+	ReasonNOPNotImmediate        Reason = "nop_not_immediate"
+	ReasonReservedITT            Reason = "reserved_itt"
+	ReasonAfterLogout            Reason = "after_logout"
+	ReasonDiscoveryOnly          Reason = "discovery_only"
+	ReasonTooManyImmediate       Reason = "too_many_immediate"
+	ReasonNotFinal               Reason = "not_final"
+	ReasonLengthWithoutDirection Reason = "length_without_direction"
+	ReasonTaskInProgress         Reason = "task_in_progress"
+	ReasonBadAHS                 Reason = "bad_ahs"
+	ReasonDataDigest             Reason = "data_digest"
+	ReasonDataOutUnknown         Reason = "data_out_unknown"
+	ReasonDataOutLUN             Reason = "data_out_lun"
+	ReasonLogoutReason           Reason = "logout_reason"
+	ReasonTextOpen               Reason = "text_open"
+	ReasonTextTTT                Reason = "text_ttt"
+	ReasonTextContinueFinal      Reason = "text_continue_final"
+	ReasonTextTooLong            Reason = "text_too_long"
+	ReasonTextMalformed          Reason = "text_malformed"
+	ReasonTextKey                Reason = "text_key"
+)
+
+// Why logins fail. Those of single keys are in keys_negotiate.go.
+const (
+	ReasonLoginNotFirst       Reason = "login_not_first"
+	ReasonLoginOtherRequest   Reason = "login_other_request"
+	ReasonLoginTimeout        Reason = "login_timeout"
+	ReasonLoginIO             Reason = "login_io"
+	ReasonLoginVersion        Reason = "login_version"
+	ReasonLoginChanged        Reason = "login_header_changed"
+	ReasonLoginStage          Reason = "login_stage"
+	ReasonLoginContinue       Reason = "login_continue_transit"
+	ReasonLoginTooLong        Reason = "login_text_too_long"
+	ReasonLoginAHS            Reason = "login_ahs"
+	ReasonLoginText           Reason = "login_text"
+	ReasonLoginKey            Reason = "login_key"
+	ReasonLoginReplyTooLong   Reason = "login_reply_too_long"
+	ReasonLoginRounds         Reason = "login_rounds"
+	ReasonLoginUnavailable    Reason = "login_unavailable"
+	ReasonLoginTargetNotFound Reason = "login_target_not_found"
+	ReasonLoginRedirected     Reason = "login_redirected"
+	ReasonLoginAuthRequired   Reason = "login_auth_required"
+	ReasonLoginAuthMethod     Reason = "login_auth_method"
+	ReasonLoginNoSession      Reason = "login_no_session"
+	ReasonLoginTooManyConns   Reason = "login_too_many_connections"
+	ReasonLoginNoTSIH         Reason = "login_no_tsih"
+	ReasonLoginAttach         Reason = "login_attach"
+	ReasonLoginSuperseded     Reason = "login_superseded"
+)
