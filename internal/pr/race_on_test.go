@@ -1,0 +1,5 @@
+//go:build race
+
+package pr_test
+
+const raceEnabled = true
