@@ -404,3 +404,19 @@ func (s *stage) capabilities() []string {
 	}
 	return []string{b.String()}
 }
+
+func scriptTexts(t *testing.T) []string {
+	files, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	var out []string
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		out = append(out, string(b))
+	}
+	return out
+}
+
+func containsReason(text string, r pr.Reason) bool {
+	return strings.Contains(text, "("+string(r)+")")
+}
