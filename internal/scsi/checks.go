@@ -41,13 +41,14 @@ var (
 	ErrUnexpectedData = &Check{Key: KeyAbortedCommand, ASC: 0x0c, ASCQ: 0x0c, Reason: "unexpected-unsolicited-data"}
 	ErrIncorrectData  = &Check{Key: KeyAbortedCommand, ASC: 0x0c, ASCQ: 0x0d, Reason: "incorrect-amount-of-data"}
 	ErrDataDigest     = &Check{Key: KeyAbortedCommand, ASC: 0x47, ASCQ: 0x05, Reason: "data-digest-error"}
+	ErrFencedMidway   = &Check{Key: KeyAbortedCommand, ASC: 0x2f, ASCQ: 0x00, Reason: "fenced-midway"}
 
 	ErrMiscompare = &Check{Key: KeyMiscompare, ASC: 0x1d, ASCQ: 0x00, Reason: "miscompare"}
 )
 
 // Unit attention conditions. SAM-5 5.14.
 var (
-	UAPowerOn               = &Check{Key: KeyUnitAttention, ASC: 0x29, ASCQ: 0x01, Reason: "ua-power-on"}
+	UAPowerOn               = &Check{Key: KeyUnitAttention, ASC: 0x29, ASCQ: 0x00, Reason: "ua-power-on"} // not 29/01, which libiscsi's tools do not retry
 	UAReset                 = &Check{Key: KeyUnitAttention, ASC: 0x29, ASCQ: 0x03, Reason: "ua-bus-device-reset-function"}
 	UANexusLoss             = &Check{Key: KeyUnitAttention, ASC: 0x29, ASCQ: 0x07, Reason: "ua-nexus-loss"}
 	UAModeChanged           = &Check{Key: KeyUnitAttention, ASC: 0x2a, ASCQ: 0x01, Reason: "ua-mode-parameters-changed"}

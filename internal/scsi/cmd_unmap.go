@@ -88,6 +88,7 @@ func (u *Unit) sweep(t *Task, e extent, piece uint64, f func(extent) error) erro
 		if err := u.sharing(now, func() error { return f(now) }); err != nil {
 			return err
 		}
+		t.begun = true
 		e.lba, e.n = e.lba+now.n, e.n-now.n
 	}
 	return nil

@@ -95,6 +95,7 @@ func runWriteVerify(t *Task) error {
 	if err := u.writeHeld(p, lba, true); err != nil {
 		return err
 	}
+	t.begun = true
 	if t.byteCheck() == checkReadable {
 		p = nil
 	}
@@ -138,7 +139,10 @@ func (t *Task) compare(lba, n uint64, want []byte, repeat bool, read func([]byte
 
 // goOn tells a command that walks over the medium whether it still may: it
 // ends early when it was aborted, or when its nexus lost the right to it, so
-// that a fence does not wait for the whole walk.
+// that a fence does not wait for the whole walk. What it has changed by then
+// stays changed, so the initiator is not told of a RESERVATION CONFLICT, which
+// says that nothing was done: it gets ABORTED COMMAND, and the conflict when
+// it tries again.
 func (t *Task) goOn() error {
 	x := t.itl
 	x.mu.Lock()
@@ -147,5 +151,9 @@ func (t *Task) goOn() error {
 	if doomed {
 		return errAborted
 	}
-	return x.refusal(t.cmd, t.cmd.access(&t.CDB))
+	err := x.refusal(t.cmd, t.cmd.access(&t.CDB))
+	if err == errConflict && t.begun {
+		return ErrFencedMidway
+	}
+	return err
 }

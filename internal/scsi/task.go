@@ -68,6 +68,7 @@ type Task struct {
 	doomed   bool // aborted while in the gate: the result will be dropped
 	tasError bool // answer TASK ABORTED instead of silence
 	hurried  bool // on the transport's goroutine: return errElsewhere rather than wait
+	begun    bool // has changed the medium: RESERVATION CONFLICT would be untrue
 	drains   []*drain
 	next     *Task // in itl.tasks
 	prev     *Task
