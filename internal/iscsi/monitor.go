@@ -21,9 +21,10 @@ import (
 const watchInterval = 10 * time.Millisecond
 
 func (c *conn) beginCall() (seq uint64) {
-	c.callSeq++
-	c.call.Store(c.callSeq) // odd
-	return c.callSeq
+	seq = c.callSeq + 1
+	c.callSeq = seq
+	c.call.Store(seq) // odd; from here on the monitor may take everything away
+	return seq
 }
 
 // endCall reports whether the role is still ours. If not, nothing of the
