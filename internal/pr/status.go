@@ -1,6 +1,6 @@
 package pr
 
-// What PERSISTENT RESERVE IN reports, as values.
+import "slices"
 
 // Keys is READ KEYS: the key of every registration, duplicates included, in
 // the order of registration. SPC-4 r36f 6.15.2.
@@ -97,6 +97,9 @@ func (s State) FullStatus(ports []Port) []Descriptor {
 // else, with the same key, and holding at all of them or at none. It returns
 // the index of the first registration of each.
 func (s State) wholeDevice(ports []Port) map[string]int {
+	if !slices.ContainsFunc(s.Registrations, func(r Registration) bool { return r.AllTargetPorts }) {
+		return nil
+	}
 	device := make(map[string]bool, len(ports))
 	for _, p := range ports {
 		device[p.Name] = true
@@ -105,16 +108,16 @@ func (s State) wholeDevice(ports []Port) map[string]int {
 		first, size int
 		split       bool // one descriptor cannot speak for all
 	}
-	sets := make(map[string]*set)
+	sets := make(map[string]set)
 	for i, r := range s.Registrations {
-		g := sets[r.Initiator]
-		if g == nil {
-			g = &set{first: i}
-			sets[r.Initiator] = g
+		g, ok := sets[r.Initiator]
+		if !ok {
+			g.first = i
 		}
 		as := s.Registrations[g.first]
 		g.size++
 		g.split = g.split || !r.AllTargetPorts || !device[r.Target] || r.Key != as.Key || s.holds(r) != s.holds(as)
+		sets[r.Initiator] = g
 	}
 	whole := make(map[string]int)
 	for ini, g := range sets {

@@ -27,7 +27,7 @@ func Column(w World, p Path) int {
 		return LegacyOther
 	case w.Type == 0:
 		return Free
-	case w.holds(p):
+	case w.Holds(p):
 		return Holding
 	case registrantsCount(w.Type) && w.has(p):
 		return Registrant

@@ -106,7 +106,7 @@ func (t *table) tell(asc string, who func(Path) bool) {
 // strike removes a registration. 5.13.10: when the holder is gone so is the
 // reservation, when there are several holders when the last is.
 func (t *table) strike(p Path) {
-	held := t.now.holds(p)
+	held := t.now.Holds(p)
 	delete(t.now.Keys, p)
 	if held && (!everybodyHolds(t.now.Type) || len(t.now.Keys) == 0) {
 		t.now.Type, t.now.Holder = 0, Path{}

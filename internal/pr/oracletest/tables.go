@@ -299,7 +299,7 @@ func (t *table) destination() (Path, bool) {
 var bySA = map[int][]row{
 	1: {
 		{"5.13.9", "held by another",
-			func(t *table) bool { return t.was.Type != 0 && !t.was.holds(t.cmd.From) }, "CONFLICT", nil, n()},
+			func(t *table) bool { return t.was.Type != 0 && !t.was.Holds(t.cmd.From) }, "CONFLICT", nil, n()},
 		scopeRow(always),
 		typeRow(always),
 		{"5.13.9", "the holder wants another type",
@@ -313,7 +313,7 @@ var bySA = map[int][]row{
 		typeRow(always),
 		specRow(),
 		{"5.13.11.2.2", "nothing of the sender's to release",
-			func(t *table) bool { return !t.was.holds(t.cmd.From) }, "GOOD", nil, n()},
+			func(t *table) bool { return !t.was.Holds(t.cmd.From) }, "GOOD", nil, n()},
 		{"5.13.11.2.2", "type does not match",
 			func(t *table) bool { return t.was.Type != t.cmd.Type }, "05/26/04", nil, n()},
 		{"5.13.11.2.2", "release", always, "GOOD", func(t *table) {
@@ -391,7 +391,7 @@ var events = []row{
 		func(t *table) bool { return t.was.Lost && (t.cmd.Kind == "reserve" || t.cmd.Kind == "release") }, "07/44/01", nil, n()},
 	{"5.13.3 a", "RESERVE or RELEASE of SPC-2 by a holder",
 		func(t *table) bool {
-			return (t.cmd.Kind == "reserve" || t.cmd.Kind == "release") && t.was.holds(t.cmd.From)
+			return (t.cmd.Kind == "reserve" || t.cmd.Kind == "release") && t.was.Holds(t.cmd.From)
 		}, "GOOD", nil, n()},
 	{"5.13.3 b", "RESERVE or RELEASE of SPC-2 by a registrant who has rights",
 		func(t *table) bool {

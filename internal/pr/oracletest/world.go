@@ -89,7 +89,8 @@ func (w World) has(p Path) bool { _, ok := w.Keys[p]; return ok }
 func everybodyHolds(typ int) bool   { return typ == 7 || typ == 8 }
 func registrantsCount(typ int) bool { return typ >= 5 && typ <= 8 }
 
-func (w World) holds(p Path) bool {
+// Holds reports whether p is a holder. 5.13.10.
+func (w World) Holds(p Path) bool {
 	if everybodyHolds(w.Type) {
 		return w.has(p)
 	}
