@@ -28,5 +28,5 @@ func TestLibiscsiToolsSeeTheDisk(t *testing.T) {
 	serial := run(t, "iscsi-inq", "-e", "1", "-c", "128", tgt.URL())
 	require.Regexp(t, `[0-9a-f]{32}`, serial)
 	id := run(t, "iscsi-inq", "-e", "1", "-c", "131", tgt.URL())
-	require.Contains(t, id, "DESIGNATOR TYPE:NAA")
+	require.Contains(t, id, "Designator Type:(3) NAA")
 }

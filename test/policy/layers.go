@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"internal/config":     {"configs", "internal/backstore", "internal/pr/prstore"},
 	"internal/metrics":    {"internal/iscsi", "internal/scsi", "internal/pr", "internal/plain"},
 	"cmd/nas-target":      {"internal/daemon", "internal/config", "internal/admin", "internal/plain", "internal/initiator", "internal/load"},
-	"internal/daemon":     {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
+	"internal/daemon":     {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/iscsi/pdu", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
 }
 
 // isHelper recognises packages that only tests import; they may import what they test.

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// run executes the command line and returns its exit code and output.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = executeTo(context.Background(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	nowhere := t.TempDir()
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":               {[]string{"--help"}, exitOK, ""},
+		"version":            {[]string{"version"}, exitOK, ""},
+		"unknown command":    {[]string{"sreve"}, exitUsage, "serve"},
+		"unknown flag":       {[]string{"serve", "--prot", "1"}, exitUsage, "--help"},
+		"too many arguments": {[]string{"version", "x"}, exitUsage, "--help"},
+		"no configuration":   {[]string{"serve", "--config", nowhere + "/none.yaml"}, exitError, "none.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, stderr := run(t, c.args...)
+			require.Equal(t, c.code, code, stderr)
+			require.Contains(t, stderr, c.says)
+		})
+	}
+}

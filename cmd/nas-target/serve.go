@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"nas-target/internal/config"
+	"nas-target/internal/daemon"
+)
+
+// stopPatience is how long commands under way may take when the daemon is
+// asked to end.
+const stopPatience = 10 * time.Second
+
+func newServe() *cobra.Command {
+	var file, dataDir string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve disks until told to stop",
+		Long: `Serve the disks of a configuration until SIGTERM or Ctrl-C.
+
+Without --config the lab default runs: a witness disk and a shared disk on
+127.0.0.1:3260, kept in ./nas-data, open to this machine and to nobody else.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return serve(c.Context(), file, dataDir, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration file (default: the lab)")
+	c.Flags().StringVar(&dataDir, "data-dir", "", "stands over data_dir of the configuration")
+	return c
+}
+
+func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) error {
+	conf, err := load(file)
+	if err != nil {
+		return err
+	}
+	if dataDir != "" {
+		conf.DataDir = dataDir
+	}
+	log, err := newLogger(conf.Log, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }()
+	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log})
+	if err != nil {
+		var inUse *daemon.InUseError
+		if errors.As(err, &inUse) {
+			return &codedError{exitRefused, err}
+		}
+		return err
+	}
+	if file == "" {
+		showLab(stdout, conf, d)
+	}
+	<-ctx.Done()
+	log.Info("stopping")
+	stop, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := d.Stop(stop); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func load(file string) (*config.Config, error) {
+	if file == "" {
+		return config.Lab()
+	}
+	return config.Load(file)
+}
+
+// newLogger writes one line per event: for people, or as JSON for programs.
+func newLogger(c config.Log, w io.Writer) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		return nil, err
+	}
+	e := zap.NewProductionEncoderConfig()
+	e.EncodeTime = zapcore.ISO8601TimeEncoder
+	e.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(e)
+	if c.Format == "console" {
+		e.EncodeLevel = zapcore.CapitalLevelEncoder
+		e.ConsoleSeparator = "  "
+		encoder = zapcore.NewConsoleEncoder(e)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), nil
+}
+
+// showLab tells a newcomer what runs and what to try next.
+func showLab(w io.Writer, c *config.Config, d *daemon.Daemon) {
+	portal, target := d.Portals()[0].String(), c.Targets[0]
+	fmt.Fprintf(w, "\nServing %s on %s, for this machine only; data in %s:\n", target.Name, portal, c.DataDir)
+	for _, l := range target.LUNs {
+		fmt.Fprintf(w, "  LUN %d  %s\n", l.LUN, l.Name)
+	}
+	url := fmt.Sprintf("iscsi://%s/%s/%d", portal, target.Name, target.LUNs[len(target.LUNs)-1].LUN)
+	fmt.Fprintf(w, `
+Try in another terminal:
+  iscsi-ls -s iscsi://%s
+  iscsi-inq %s
+  qemu-img info %s
+
+Ctrl-C stops it; the disks stay.
+
+`, portal, url, url)
+}

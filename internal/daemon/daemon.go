@@ -1,0 +1,175 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"nas-target/internal/config"
+	"nas-target/internal/iscsi"
+	"nas-target/internal/pr/prstore"
+	"nas-target/internal/scsi"
+)
+
+// Version of the daemon.
+const Version = "0.1.0"
+
+// revision is Version in the four characters that INQUIRY has for it.
+func revision() string {
+	r := Version
+	if major, minor, ok := strings.Cut(Version, "."); ok {
+		minor, _, _ = strings.Cut(minor, ".")
+		r = major + "." + minor
+	}
+	return r[:min(4, len(r))]
+}
+
+// Options are what is not configuration.
+type Options struct {
+	Log *zap.Logger // nil: nothing is logged
+}
+
+// Daemon is a running target.
+type Daemon struct {
+	conf    *config.Config
+	news    *news
+	started time.Time
+
+	dir     *dataDir
+	prs     *prstore.File
+	units   map[string]*unit // by LUN name
+	targets []*target
+	server  *iscsi.Server
+
+	portals []netip.AddrPort // bound, in the configuration's order
+}
+
+// Start builds everything the configuration names and serves it. ctx bounds
+// the start alone; an error leaves nothing behind.
+func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	d := &Daemon{conf: conf, news: newNews(o.Log), started: time.Now(), units: map[string]*unit{}}
+	if err := d.start(ctx); err != nil {
+		stop, cancel := context.WithCancel(ctx)
+		cancel() // nobody is logged in yet
+		return nil, errors.Join(err, ignoreCanceled(d.Stop(stop)))
+	}
+	return d, nil
+}
+
+func (d *Daemon) start(ctx context.Context) error {
+	var err error
+	if d.dir, err = openDataDir(d.conf.DataDir); err != nil {
+		return err
+	}
+	boot, err := prstore.BootID()
+	if err != nil {
+		return err
+	}
+	if d.prs, err = prstore.Open(prstore.Options{Dir: filepath.Join(d.dir.root, "pr"), BootID: boot}); err != nil {
+		return err
+	}
+	d.server = iscsi.NewServer(iscsi.Options{Events: d.news.iscsi()})
+	var nodes []*iscsi.Node
+	for i := range d.conf.Targets {
+		t, err := d.newTarget(ctx, &d.conf.Targets[i])
+		if err != nil {
+			return err
+		}
+		d.targets = append(d.targets, t)
+		nodes = append(nodes, t.node())
+	}
+	d.server.SetNodes(nodes)
+	d.server.Serve()
+	if err := d.openPortals(); err != nil {
+		return err
+	}
+	d.news.serving(d)
+	return nil
+}
+
+func (d *Daemon) openPortals() error {
+	for _, p := range d.conf.Portals {
+		for _, a := range p.Listen {
+			address := a.String()
+			if err := d.server.AddPortal(iscsi.Portal{Address: address, TPGT: p.Group}); err != nil {
+				return fmt.Errorf("portal %s: %w", address, err)
+			}
+			bound, err := netip.ParseAddrPort(d.server.Addr(address).String())
+			if err != nil {
+				return err
+			}
+			d.portals = append(d.portals, bound)
+		}
+	}
+	return nil
+}
+
+// Portals returns the addresses that are served, in the configuration's order,
+// with the ports that the kernel chose where it was asked to.
+func (d *Daemon) Portals() []netip.AddrPort { return d.portals }
+
+// Stop ends the daemon. ctx bounds how long initiators may take to log out and
+// commands to finish; what is left then is cut off, which is no error.
+func (d *Daemon) Stop(ctx context.Context) error {
+	var errs []error
+	if d.server != nil {
+		errs = append(errs, ignoreCanceled(d.server.Shutdown(ctx)))
+	}
+	for _, u := range d.units {
+		u.scsi.Close()
+		if err := u.store.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close LUN %s: %w", u.name, err))
+		}
+	}
+	if d.prs != nil {
+		errs = append(errs, d.prs.Close())
+	}
+	if d.dir != nil {
+		errs = append(errs, d.dir.close())
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// target is a SCSI target device with its configuration.
+type target struct {
+	conf   *config.Target
+	groups []uint16
+	device *scsi.Device
+	luns   scsi.LUNMap
+}
+
+func (d *Daemon) newTarget(ctx context.Context, c *config.Target) (*target, error) {
+	t := &target{conf: c, groups: c.PortalGroups, luns: scsi.LUNMap{}}
+	if len(t.groups) == 0 {
+		for _, p := range d.conf.Portals {
+			t.groups = append(t.groups, p.Group)
+		}
+	}
+	t.device = scsi.NewDevice(c.Name, ports(c.Name, t.groups))
+	for i := range c.LUNs {
+		l := &c.LUNs[i]
+		u, err := d.openUnit(ctx, l)
+		if err != nil {
+			return nil, fmt.Errorf("LUN %s: %w", l.Name, err)
+		}
+		d.units[l.Name] = u
+		t.luns[l.LUN] = u.scsi
+	}
+	return t, nil
+}

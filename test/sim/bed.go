@@ -1,0 +1,122 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"nas-target/internal/initiator"
+	"nas-target/internal/pr"
+	"nas-target/internal/pr/prstore"
+	"nas-target/internal/scsi"
+)
+
+// Bed is a target with one logical unit, LUN 0, on a Medium. Hosts reach it
+// through Login, all by the same way.
+type Bed struct {
+	*Medium
+	Unit   *scsi.Unit
+	Device *scsi.Device
+
+	conf Config
+	wire *wire // nil: direct
+}
+
+// Config describes a Bed. The zero value is 2,048 blocks with a write cache
+// behind one port, reached directly.
+type Config struct {
+	Blocks       int
+	Ports        int           // target ports, each a portal group of its own
+	WriteThrough bool          // no write cache
+	Store        pr.Store      // nil: in memory
+	Slow         time.Duration // see Medium.Slow
+	Wire         bool          // hosts are iSCSI sessions
+	Connections  int           // of each session; 0: one
+	Events       *scsi.Events
+}
+
+// TargetName is the name of the target.
+const TargetName = nodePrefix + "target"
+
+// NewBed builds a target that nobody is logged in to.
+func NewBed(c Config) *Bed {
+	if c.Blocks == 0 {
+		c.Blocks = 2048
+	}
+	if c.Ports == 0 {
+		c.Ports = 1
+	}
+	if c.Store == nil {
+		c.Store = new(prstore.Mem)
+	}
+	b := &Bed{Medium: NewMedium(c.Blocks), conf: c}
+	b.Slow(c.Slow)
+	b.boot()
+	return b
+}
+
+// boot builds what a daemon builds at its start.
+func (b *Bed) boot() {
+	reservations, err := pr.Open(pr.Config{ID: unitID, Store: b.conf.Store})
+	if err != nil {
+		panic(err)
+	}
+	b.Unit, err = scsi.NewUnit(scsi.UnitConfig{
+		Identity:  scsi.Identity{Name: "disk", UUID: [16]byte{1}, Serial: "1"},
+		BlockSize: BlockSize, WriteCache: !b.conf.WriteThrough, Thin: true, Events: b.conf.Events,
+	}, b.Medium, reservations)
+	if err != nil {
+		panic(err)
+	}
+	var ports []scsi.Port
+	for i := range b.conf.Ports {
+		ports = append(ports, scsi.Port{Name: portName(i), Relative: uint16(i + 1), Group: uint16(i + 1)})
+	}
+	b.Device = scsi.NewDevice(TargetName, ports)
+	if b.conf.Wire {
+		b.wire = newWire(b)
+	}
+}
+
+// unitID names the unit in the reservation store.
+const unitID = "unit"
+
+func portName(i int) string { return fmt.Sprintf("%s,t,0x%04x", TargetName, i+1) }
+
+func (b *Bed) nexus(w Who) scsi.Nexus {
+	return scsi.Nexus{Initiator: pr.InitiatorPort(w.Name(), w.isid()), Target: portName(w.Port)}
+}
+
+// Login brings a nexus to life, the way the bed was configured. A nexus that
+// is logged in already is replaced.
+func (b *Bed) Login(w Who) (Host, error) {
+	if b.wire == nil {
+		return b.loginDirect(w), nil
+	}
+	return b.wire.login(w)
+}
+
+// Violations are what the target did wrong in the eyes of its initiators.
+func (b *Bed) Violations() []initiator.Violation {
+	if b.wire == nil {
+		return nil
+	}
+	b.wire.mu.Lock()
+	defer b.wire.mu.Unlock()
+	return slices.Clone(b.wire.violations)
+}
+
+// Restart does what the end and a new start of the daemon do: all sessions
+// break, nothing is kept but the medium and what the store gives back.
+func (b *Bed) Restart(store pr.Store) {
+	b.Close()
+	b.conf.Store = store
+	b.boot()
+}
+
+// Close ends the sessions and the server.
+func (b *Bed) Close() {
+	if b.wire != nil {
+		b.wire.close()
+	}
+}
