@@ -78,11 +78,13 @@ func openOrCreate(o FileOptions) (fd int, err error) {
 		if err == nil {
 			return fd, nil
 		}
-		if err == unix.EINVAL && o.Direct {
+		switch {
+		case err == unix.EINVAL && o.Direct:
 			return -1, &Error{Op: "open", Path: o.Path, Reason: ReasonNoDirect, Err: err}
-		}
-		if err != unix.ENOENT {
-			break
+		case err == unix.EISDIR:
+			return -1, &Error{Op: "open", Path: o.Path, Reason: ReasonWrongType, Err: err}
+		case err != unix.ENOENT:
+			return -1, &Error{Op: "open", Path: o.Path, Reason: ReasonIO, Err: err}
 		}
 		if err := create(o); err != nil && !errors.Is(err, unix.EEXIST) {
 			return -1, err
