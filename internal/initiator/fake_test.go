@@ -257,7 +257,7 @@ func (c *fakeConn) login(p *PDU) {
 	}
 	out, extra := out.override(c.f.answers)
 	if c.f.status == 0 && len(offer) > 0 {
-		out = append(out, extra...)
+		out = append(out, extra.withoutOmit()...)
 		for _, k := range out {
 			c.params[k.Name] = k.Value
 		}

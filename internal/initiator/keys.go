@@ -50,17 +50,15 @@ func (k Keys) Marshal() []byte {
 }
 
 // override applies Config.Keys to an offer: the first entry of a name replaces,
-// Omit removes, and what has no place is returned as extra.
+// Omit removes, and what has no place is returned as extra (for the next offer).
 func (k Keys) override(with Keys) (merged, extra Keys) {
 	merged = slices.Clone(k)
 	replaced := make(map[string]bool)
 	for _, w := range with {
 		i := slices.IndexFunc(merged, func(e Key) bool { return e.Name == w.Name })
 		switch {
-		case w.Value == Omit:
-			if i >= 0 {
-				merged = slices.Delete(merged, i, i+1)
-			}
+		case w.Value == Omit && i >= 0:
+			merged = slices.Delete(merged, i, i+1)
 		case i >= 0 && !replaced[w.Name]:
 			merged[i].Value = w.Value
 			replaced[w.Name] = true
@@ -69,6 +67,11 @@ func (k Keys) override(with Keys) (merged, extra Keys) {
 		}
 	}
 	return merged, extra
+}
+
+// withoutOmit drops what is left of removals: keys that were never in an offer.
+func (k Keys) withoutOmit() Keys {
+	return slices.DeleteFunc(slices.Clone(k), func(e Key) bool { return e.Value == Omit })
 }
 
 // ParseKeys decodes text strictly. RFC 7143 §6.1: each pair, the last included,

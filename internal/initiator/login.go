@@ -155,7 +155,7 @@ func (l *loginRun) run() error {
 	}
 	security, rest := security.override(l.cfg.Keys)
 	operational, rest := l.cfg.operationalOffer().override(rest)
-	operational = append(operational, rest...)
+	operational = append(operational, rest.withoutOmit()...)
 
 	if l.cfg.OperationalFirst {
 		operational = append(security, operational...)

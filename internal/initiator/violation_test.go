@@ -2,6 +2,8 @@ package initiator
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -387,17 +389,11 @@ func TestWellBehavedTargetHasNoViolations(t *testing.T) {
 	}
 }
 
+// manyKeys is more text than one login PDU holds.
 func manyKeys(n int) Keys {
 	var k Keys
 	for i := range n {
-		k = append(k, Key{"X-com.example." + string(rune('a'+i%26)) + string(rune('a'+i/26)), string(make([]byte, 240, 240))})
-	}
-	for i := range k {
-		b := []byte(k[i].Value)
-		for j := range b {
-			b[j] = 'v'
-		}
-		k[i].Value = string(b)
+		k = append(k, Key{fmt.Sprintf("X-com.example.k%d", i), strings.Repeat("v", 240)})
 	}
 	return k
 }
