@@ -25,6 +25,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		"help":               {[]string{"--help"}, exitOK, ""},
 		"version":            {[]string{"version"}, exitOK, ""},
+		"good file":          {[]string{"config", "validate", "../../configs/lab.yaml"}, exitOK, ""},
+		"bad file":           {[]string{"config", "validate", "../../internal/config/testdata/unknown-key.bad.yaml"}, exitError, "did you mean luns?"},
 		"unknown command":    {[]string{"sreve"}, exitUsage, "serve"},
 		"unknown flag":       {[]string{"serve", "--prot", "1"}, exitUsage, "--help"},
 		"too many arguments": {[]string{"version", "x"}, exitUsage, "--help"},

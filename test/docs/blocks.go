@@ -16,6 +16,20 @@ type block struct {
 
 func (b block) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
 
+// yamlBlocks finds the fenced configuration examples of a markdown text.
+func yamlBlocks(text string) []string {
+	var all []string
+	for {
+		_, rest, ok := strings.Cut(text, "```yaml\n")
+		if !ok {
+			return all
+		}
+		example, after, _ := strings.Cut(rest, "```")
+		all = append(all, example)
+		text = after
+	}
+}
+
 // shellBlocks finds the blocks of a markdown text that claim to be shell.
 func shellBlocks(file, text string) []block {
 	var (

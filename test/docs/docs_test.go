@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"nas-target/internal/config"
 )
 
 const root = "../.."
@@ -61,6 +63,21 @@ func TestDocumentedCommands(t *testing.T) {
 			daemon.stop(t)
 		})
 	}
+}
+
+// Every configuration that the documentation shows is one.
+func TestDocumentedConfigurations(t *testing.T) {
+	seen := 0
+	for _, path := range documents(t) {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, example := range yamlBlocks(string(text)) {
+			_, err := config.Parse(filepath.Base(path), []byte(example))
+			require.NoError(t, err, example)
+			seen++
+		}
+	}
+	require.NotZero(t, seen)
 }
 
 func shell(ctx context.Context, line, data string) *exec.Cmd {
