@@ -74,10 +74,12 @@ func (t *task) collapsible() bool {
 func (c *conn) scsiResponse(t *task) {
 	s := &t.scsi
 	p := pdu.SCSIResponse{
-		Status:    uint8(s.Status),
-		ITT:       t.itt,
-		StatSN:    c.nextStatSN(),
-		ExpDataSN: t.dataSN,
+		Status: uint8(s.Status),
+		ITT:    t.itt,
+		StatSN: c.nextStatSN(),
+	}
+	if t.sent > 0 { // 0 if no Data-In was sent, however many R2Ts. RFC 7143 §11.4.8
+		p.ExpDataSN = t.dataSN
 	}
 	c.residuals(t, &p)
 	c.close(t)

@@ -232,9 +232,14 @@ func (c *conn) collect(t *task) {
 	}
 }
 
-// ask sends R2Ts for what is still wanted, as many as may be open.
+// ask sends R2Ts for what is still wanted, as many as may be open. The first
+// waits for the end of the unsolicited burst, so that a burst gone wrong
+// leaves nothing else open.
 func (c *conn) ask(t *task) {
 	d := &t.out
+	if d.unsolicited {
+		return
+	}
 	for len(d.bursts) < int(c.params.MaxOutstandingR2T) && d.next < d.want {
 		n := min(d.want-d.next, c.params.MaxBurstLength)
 		b := burst{ttt: c.newTTT(), offset: d.next, end: d.next + n}

@@ -169,18 +169,21 @@ func (l *login) readPDU(room int) ([]byte, *LoginError) {
 		l.nc.SetReadDeadline(l.info.Started.Add(l.srv.opt.LoginTimeout))
 	}
 	l.req.Decode(&h)
-	if err := l.checkHeader(&h, room); err != nil {
-		return nil, err
-	}
+	lerr := l.checkHeader(&h, room)
 	n := h.DataSegmentLength()
+	if n > loginSegment {
+		return nil, lerr
+	}
 	if l.buf == nil {
 		l.buf = make([]byte, loginSegment)
 	}
+	// Read before refusing, too: closing with unread data would destroy the
+	// refusal on its way.
 	text := l.buf[:pdu.Padded(n)]
 	if _, err := io.ReadFull(l.nc, text); err != nil {
 		return nil, ioFailure(err)
 	}
-	return text[:n], nil
+	return text[:n], lerr
 }
 
 func ioFailure(err error) *LoginError {
@@ -203,10 +206,10 @@ func (l *login) checkHeader(h *pdu.BHS, room int) *LoginError {
 	}
 	f := &l.first
 	switch {
-	case h.AHSLength() > 0:
-		return refuse(pdu.LoginInitiatorError, ReasonLoginAHS)
 	case h.DataSegmentLength() > min(loginSegment, room):
 		return refuse(pdu.LoginInitiatorError, ReasonLoginTooLong)
+	case h.AHSLength() > 0:
+		return refuse(pdu.LoginInitiatorError, ReasonLoginAHS)
 	case r.Continue && r.Transit:
 		return refuse(pdu.LoginInitiatorError, ReasonLoginContinue)
 	case r.ITT != f.ITT, r.ISID != f.ISID, r.TSIH != f.TSIH, r.CID != f.CID, r.VersionMin != f.VersionMin, r.VersionMax != f.VersionMax:

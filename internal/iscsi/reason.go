@@ -82,3 +82,23 @@ const (
 	ReasonLoginAttach         Reason = "login_attach"
 	ReasonLoginSuperseded     Reason = "login_superseded"
 )
+
+// Reasons lists all of the above.
+var Reasons = []Reason{
+	ReasonPeerClosed, ReasonReadError, ReasonWriteError, ReasonSlowReader, ReasonDataOutStalled,
+	ReasonPDUStalled, ReasonPingTimeout, ReasonLogout, ReasonTargetOpcode,
+	ReasonDataSegmentTooLong, ReasonHeaderDigest, ReasonNexusReset, ReasonReinstated,
+	ReasonConnReinstated, ReasonSessionTimeout, ReasonTargetRemoved, ReasonShutdown, ReasonKilled,
+	ReasonCmdSNOutsideWindow, ReasonLoginAgain, ReasonSNACK, ReasonUnknownOpcode,
+	ReasonUnexpectedAHS, ReasonUnexpectedData, ReasonNOPNotImmediate, ReasonReservedITT,
+	ReasonAfterLogout, ReasonDiscoveryOnly, ReasonTooManyImmediate, ReasonNotFinal,
+	ReasonLengthWithoutDirection, ReasonTaskInProgress, ReasonBadAHS, ReasonDataDigest,
+	ReasonDataOutUnknown, ReasonDataOutLUN, ReasonLogoutReason, ReasonTextOpen, ReasonTextTTT,
+	ReasonTextContinueFinal, ReasonTextTooLong, ReasonTextMalformed, ReasonTextKey,
+	ReasonLoginNotFirst, ReasonLoginOtherRequest, ReasonLoginTimeout, ReasonLoginIO,
+	ReasonLoginVersion, ReasonLoginChanged, ReasonLoginStage, ReasonLoginContinue,
+	ReasonLoginTooLong, ReasonLoginAHS, ReasonLoginText, ReasonLoginKey, ReasonLoginReplyTooLong,
+	ReasonLoginRounds, ReasonLoginUnavailable, ReasonLoginTargetNotFound, ReasonLoginRedirected,
+	ReasonLoginAuthRequired, ReasonLoginAuthMethod, ReasonLoginNoSession, ReasonLoginTooManyConns,
+	ReasonLoginNoTSIH, ReasonLoginAttach, ReasonLoginSuperseded,
+}
