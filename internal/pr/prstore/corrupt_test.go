@@ -408,3 +408,66 @@ func TestFileIsFullyAllocated(t *testing.T) {
 	require.Equal(t, size, size2)
 	require.Equal(t, allocated, allocated2)
 }
+
+// What a power cycle ended stays ended when the file is mended after it: the
+// record keeps the boot it was made in.
+func TestMendingDoesNotMakeAnOldStateNew(t *testing.T) {
+	d := acknowledged(t, small, prstoretest.Sample(false))
+	d.bytes()[headerSize] ^= 1
+	next := small
+	next.BootID = "boot-b"
+	for range 3 {
+		got, _, err := attachSim(t, d, next).Load(simUnit)
+		require.NoError(t, err)
+		require.True(t, got.Equal(pr.State{}), "%+v", got)
+	}
+	grown := next
+	grown.MaxRegistrations = 40
+	for range 2 {
+		got, _, err := attachSim(t, d, grown).Load(simUnit)
+		require.NoError(t, err)
+		require.True(t, got.Equal(pr.State{}), "%+v", got)
+	}
+}
+
+// A process was killed between the last write of a save and its sync. What the
+// next one finds in the page cache counts from then on, so it has to be on the
+// medium: a power cut and a damaged slot together must not bring the state
+// before it back.
+func TestLoadMakesDurableWhatItFound(t *testing.T) {
+	older, newer := prstoretest.Sample(true), prstoretest.Sample(true)
+	older.Reservation = pr.Reservation{}
+	d := acknowledged(t, small, older)
+	f := attachSim(t, d, small)
+	_, rev, err := f.Load(simUnit)
+	require.NoError(t, err)
+	d.stopAt(4, 0)
+	_, err = f.Save(simUnit, newer, rev)
+	require.ErrorIs(t, err, errStopped)
+	d.heal()
+	got, _, err := attachSim(t, d, small).Load(simUnit)
+	require.NoError(t, err)
+	require.True(t, got.Equal(newer))
+	for slot := range 2 {
+		c := d.cut(func(int, int) bool { return false }, true)
+		b := slices.Clone(c.bytes())
+		b[slot*blockSize+headerSize] ^= 1
+		require.False(t, failsClosed(t, c.withBytes(b), newer, "slot damaged"))
+	}
+}
+
+// The largest state there can be fits exactly the slot that is made for it.
+func TestSlotSizeIsEnough(t *testing.T) {
+	for _, n := range []int{1, 7, pr.DefaultMaxRegistrations} {
+		s := pr.State{Reservation: pr.Reservation{Type: pr.WriteExclusiveAllRegistrants}}
+		for i := range n {
+			name := fmt.Sprintf("%0*d", pr.MaxPortName, i)
+			s.Registrations = append(s.Registrations, pr.Registration{Nexus: pr.Nexus{Initiator: name, Target: name}, Key: 1})
+		}
+		payload, err := encodeState(s)
+		require.NoError(t, err)
+		require.LessOrEqual(t, headerSize+len(payload), SlotSizeFor(n))
+		require.Less(t, SlotSizeFor(n)-headerSize-len(payload), blockSize)
+	}
+	require.LessOrEqual(t, SlotSizeFor(pr.DefaultMaxRegistrations), 512<<10)
+}
