@@ -8,7 +8,7 @@ type Record struct {
 	Verdict Verdict
 	Effects []Effect
 	Before  State
-	After   State // as Before unless Verdict is Good
+	After   State // as Before unless Verdict is Good, or the store belongs to somebody else
 	Err     error // of the store, with Verdict StoreFailed or a lack of resources
 
 	// Started, Drained, Saved and Done are readings of Config.Clock: when the

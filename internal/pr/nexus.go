@@ -14,9 +14,13 @@ type Nexus struct {
 	Target    string // target port name, "iqn…,t,0x<4 hex digits of the TPGT>", lower case
 }
 
-// MaxPortName is the longest port name in bytes: an iSCSI name of 223 bytes
-// and ",i,0x" with 12 digits. RFC 7143 §4.2.7.
-const MaxPortName = 223 + 17
+const (
+	maxNodeName = 223 // bytes; RFC 7143 §4.2.7.1
+
+	// MaxPortName is the longest port name in bytes: a node name and ",i,0x"
+	// with 12 digits.
+	MaxPortName = maxNodeName + 17
+)
 
 // InitiatorPort builds an initiator port name. The node name must be
 // normalised (lower case) already.

@@ -1,8 +1,6 @@
 package pr
 
-import (
-	"slices"
-)
+import "slices"
 
 // register is REGISTER and REGISTER AND IGNORE EXISTING KEY. SPC-4 r36f
 // 5.13.7, tables 67 to 69.
@@ -157,52 +155,3 @@ func (s State) byNexus() map[Nexus]int {
 	}
 	return at
 }
-
-// move is REGISTER AND MOVE. SPC-4 r36f 5.13.8, table 70.
-func (s State) move(env Env, op Op) (State, []Effect, Verdict) {
-	switch {
-	case s.Reservation.Type == 0:
-		return s, nil, badCDB(ReasonNothingToMove, atServiceAction)
-	case s.Reservation.Type.AllRegistrants():
-		return s, nil, conflict(ReasonAllRegistrants)
-	case !s.Holds(op.From):
-		return s, nil, conflict(ReasonNotHolder)
-	case op.ServiceKey == 0:
-		return s, nil, badList(ReasonServiceKeyZero, atServiceKey)
-	}
-	port := slices.IndexFunc(env.TargetPorts, func(p Port) bool { return p.RelativeID == op.RelativePort })
-	if port < 0 {
-		return s, nil, badList(ReasonRelativePort, atRelativePort)
-	}
-	// A TransportID of format 00b may name several ports, and a reservation
-	// has one holder: the port has to be named.
-	if len(op.Transports) != 1 || !op.Transports[0].Port || len(op.Transports[0].resolve(env)) != 1 {
-		return s, nil, badList(ReasonTransportID, atTransportID)
-	}
-	to := Nexus{op.Transports[0].resolve(env)[0], env.TargetPorts[port].Name}
-	if to.Initiator == op.From.Initiator {
-		return s, nil, badList(ReasonOwnPort, atTransportID)
-	}
-	if !to.storable() {
-		return s, nil, unstorable
-	}
-	r := Registration{Nexus: to, Key: op.ServiceKey}
-	regs := slices.Clone(s.Registrations)
-	if i := s.index(to); i >= 0 {
-		regs[i] = r
-	} else if len(regs) >= env.max() && !op.Unregister {
-		return s, nil, full
-	} else {
-		regs = append(regs, r)
-	}
-	if op.Unregister {
-		regs = slices.DeleteFunc(regs, func(r Registration) bool { return r.Nexus == op.From })
-	}
-	s.Registrations, s.APTPL = regs, op.APTPL
-	s.Reservation.Holder = to
-	s.Generation++
-	return s, nil, Verdict{}
-}
-
-// maxNodeName is the longest iSCSI name in bytes. RFC 7143 §4.2.7.1.
-const maxNodeName = 223

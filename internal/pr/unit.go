@@ -85,10 +85,15 @@ func (u *Unit) Access() *Access { return u.access.Load() }
 // Outcome is what became of an Op.
 type Outcome struct {
 	Verdict Verdict
-	Effects []Effect // to be carried out before the command is answered
 	Before  State
-	After   State // Before unless Verdict is Good
+	After   State // as Before unless Verdict is Good
 	Err     error // of the store, if that is why Verdict is not Good
+
+	// Effects are to be carried out before the command is answered, and before
+	// the next op is applied to this unit: a service action is one indivisible
+	// event (SPC-4 r36f 5.13.1), and a nexus that registers again in between
+	// must not lose the commands it sends then.
+	Effects []Effect
 }
 
 // Apply carries out op. One op at a time:
@@ -119,7 +124,7 @@ func (u *Unit) Apply(op Op, env Env, drain func(before, after *Access)) Outcome 
 	if u.events.Out != nil {
 		u.events.Out(r)
 	}
-	return Outcome{Verdict: r.Verdict, Effects: r.Effects, Before: r.Before, After: r.After, Err: r.Err}
+	return Outcome{Verdict: r.Verdict, Before: r.Before, After: r.After, Err: r.Err, Effects: r.Effects}
 }
 
 // idle reports whether op is an event that changes nothing in s.
@@ -159,8 +164,9 @@ func (u *Unit) apply(r *Record, env Env, drain func(before, after *Access)) {
 			u.access.Store(old)
 			r.Verdict, r.Err = saveVerdict(r.Op, err), err
 			r.Done = r.Saved
-			if errors.Is(err, ErrStale) {
-				u.publish(State{Condition: NotReady}) // somebody else owns the state
+			if errors.Is(err, ErrStale) { // somebody else owns the state
+				r.After = State{Condition: NotReady}
+				u.publish(r.After)
 			}
 			return
 		}
