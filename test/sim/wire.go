@@ -17,6 +17,13 @@ import (
 // something is wrong.
 const patience = 30 * time.Second
 
+// Bursts are short, so that writes of a few blocks take every way there is:
+// immediate data, unsolicited data, one R2T, several R2Ts. In bytes.
+const (
+	FirstBurst = 8 << 10
+	MaxBurst   = 16 << 10
+)
+
 // maxConnections is what the server of a bed offers.
 const maxConnections = 4
 
@@ -67,8 +74,15 @@ func (w *wire) login(who Who) (Host, error) {
 		Tolerant:    true, // violations are collected
 		OnViolation: w.violated,
 	}
+	cfg.Keys = initiator.Keys{
+		{Name: "MaxBurstLength", Value: strconv.Itoa(MaxBurst)},
+		{Name: "FirstBurstLength", Value: strconv.Itoa(FirstBurst)},
+	}
 	if w.bed.conf.Connections > 1 {
-		cfg.Keys = initiator.Keys{{Name: "MaxConnections", Value: strconv.Itoa(maxConnections)}}
+		// Commands overtake each other between connections. Data that nobody
+		// asked for would come before the turn of their command.
+		cfg.Keys = append(cfg.Keys, initiator.Key{Name: "MaxConnections", Value: strconv.Itoa(maxConnections)},
+			initiator.Key{Name: "InitialR2T", Value: "Yes"})
 	}
 	s, err := initiator.Dial(ctx, cfg)
 	if err != nil {

@@ -21,7 +21,9 @@ type arena struct {
 	victims  []*side // one node, two nexuses, one key
 	third    *side   // registered; no party to the quarrel
 
-	epoch uint32
+	epoch       uint32
+	connections int
+	tas         bool
 }
 
 // side is one nexus with a part of the medium that nobody else writes.
@@ -33,7 +35,7 @@ type side struct {
 }
 
 const (
-	areaBlocks  = 1024
+	areaBlocks  = 128
 	keySurvivor = 0xa
 	keyVictim   = 0xb
 	keyThird    = 0xc
@@ -41,7 +43,7 @@ const (
 
 func newArena(t testing.TB, c sim.Config, rng *rand.Rand) *arena {
 	c.Blocks, c.Ports = 5*areaBlocks, 2
-	a := &arena{t: t, bed: sim.NewBed(c), rng: rng}
+	a := &arena{t: t, bed: sim.NewBed(c), rng: rng, connections: c.Connections}
 	join := func(w sim.Who, key uint64) *side {
 		id := uint16(len(a.sides()) + 1)
 		h, err := a.bed.Login(w)
@@ -58,7 +60,13 @@ func newArena(t testing.TB, c sim.Config, rng *rand.Rand) *arena {
 }
 
 func (a *arena) close() {
-	require.Empty(a.t, a.bed.Violations())
+	for _, v := range a.bed.Violations() {
+		// Between connections nothing orders an answer that is on its way
+		// and the response of the function that ends its task.
+		if v.Rule != initiator.RuleAfterAbort || a.connections < 2 {
+			a.t.Errorf("%v", v)
+		}
+	}
 	a.bed.Close()
 }
 
@@ -90,15 +98,16 @@ func (a *arena) join(sides ...*side) {
 }
 
 // setTAS sets TAS of the control mode page.
-func setTAS(h sim.Host, on bool) {
-	r := sim.Must(h, initiator.ModeSense10(initiator.ModeCurrent, initiator.PageControl, 0, true, false, 256))
+func (a *arena) setTAS(on bool) {
+	a.tas = on
+	r := sim.Must(a.survivor, initiator.ModeSense10(initiator.ModeCurrent, initiator.PageControl, 0, true, false, 256))
 	page := append([]byte(nil), r.Data[8:]...)
 	page[0] &^= 0x80
 	page[5] &^= 0x40
 	if on {
 		page[5] |= 0x40
 	}
-	sim.Must(h, initiator.ModeSelect10(true, false, append(make([]byte, 8), page...)))
+	sim.Must(a.survivor, initiator.ModeSelect10(true, false, append(make([]byte, 8), page...)))
 }
 
 // reserve takes a reservation for s.

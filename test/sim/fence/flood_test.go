@@ -1,7 +1,9 @@
 package fence
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +28,7 @@ var paths = []path{
 		return write(r, s, lba, 1+r.IntN(8))
 	}},
 	{"unsolicited data", true, func(r *rand.Rand, s sim.Stamp, lba int) initiator.Cmd {
-		c := write(r, s, lba, 1+r.IntN(64))
+		c := write(r, s, lba, 1+r.IntN(sim.FirstBurst/bs))
 		c.NoImmediate = true
 		return c
 	}},
@@ -36,7 +38,7 @@ var paths = []path{
 		return c
 	}},
 	{"several R2Ts", true, func(r *rand.Rand, s sim.Stamp, lba int) initiator.Cmd {
-		return write(r, s, lba, 520+r.IntN(200)) // more than MaxBurstLength
+		return write(r, s, lba, (sim.FirstBurst+sim.MaxBurst)/bs+1+r.IntN(32))
 	}},
 	{"WRITE AND VERIFY", true, func(r *rand.Rand, s sim.Stamp, lba int) initiator.Cmd {
 		lba, n := place(r, lba, 1+r.IntN(8))
@@ -87,14 +89,12 @@ type shot struct {
 	path   int // index of paths; readPath
 	seq    uint32
 	begin  time.Time
+	hold   bool
 	run    sim.Running
 	answer sim.Answer
 }
 
-const (
-	readPath = -1
-	bigPath  = 3
-)
+const readPath = -1
 
 // flood is a number of hosts that write as fast as they can.
 type flood struct {
@@ -129,9 +129,6 @@ func (f *flood) writer(s *side, r *rand.Rand) {
 	defer f.wg.Done()
 	for !f.stop.Load() {
 		i := r.IntN(len(paths))
-		if i == bigPath && r.IntN(4) > 0 {
-			i = 0
-		}
 		seq := f.seq.Add(1)
 		c := paths[i].build(r, sim.Stamp{Host: s.id, Epoch: f.a.epoch, Seq: seq}, s.area)
 		// Data that the target asks for do not always come at once.
@@ -153,7 +150,7 @@ func (f *flood) reader(s *side) {
 // fire runs one command; its data are held back for wait microseconds after
 // they have been asked for.
 func (f *flood) fire(k *shot, c initiator.Cmd, wait int) sim.Answer {
-	k.begin = time.Now()
+	k.begin, k.hold = time.Now(), c.HoldData
 	k.run = k.by.Start(c)
 	f.mu.Lock()
 	f.shots = append(f.shots, k)
@@ -171,41 +168,75 @@ func (f *flood) fire(k *shot, c initiator.Cmd, wait int) sim.Answer {
 	return k.answer
 }
 
-// end stops the flood and returns its commands.
-func (f *flood) end() []*shot {
+// end stops the flood and returns its commands. silent says that the target
+// may have ended some of them without a word.
+func (f *flood) end(silent bool) []*shot {
 	f.stop.Store(true)
 	over := make(chan struct{})
 	go func() { f.wg.Wait(); close(over) }()
-	select {
-	case <-over:
-		return f.shots
-	case <-time.After(5 * time.Millisecond):
-	}
-	for _, s := range f.a.sides() {
-		if s != f.a.survivor {
-			s.Settle()
+	if silent {
+		select {
+		case <-over:
+			return f.shots
+		case <-time.After(20 * time.Millisecond):
 		}
-	}
-	f.a.await("a command of the flood", over)
-	return f.shots
-}
-
-// open counts commands that have no answer yet.
-func (f *flood) open(of []*side) (n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, k := range f.shots {
-		for _, s := range of {
-			if k.by == s && k.path != readPath {
-				select {
-				case <-k.run.Done():
-				default:
-					n++
-				}
+		for _, s := range f.a.everybody() {
+			if w, r := f.open([]*side{s}); w+r > 0 {
+				s.Settle()
 			}
 		}
 	}
-	return n
+	select {
+	case <-over:
+		return f.shots
+	case <-time.After(20 * time.Second):
+		panic("never ended: " + f.left())
+	}
+}
+
+// left describes what has no answer.
+func (f *flood) left() (s string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range f.shots {
+		select {
+		case <-k.run.Done():
+			continue
+		default:
+		}
+		name, asked := "READ", false
+		if k.path != readPath {
+			name = paths[k.path].name
+		}
+		select {
+		case <-k.run.Asked():
+			asked = true
+		default:
+		}
+		s += fmt.Sprintf("%s of %v, write %d, for %v, held %v, asked %v\n", name, k.by.Who(), k.seq, time.Since(k.begin), k.hold, asked)
+	}
+	return s
+}
+
+// open counts the commands of some sides that have no answer yet, reads apart.
+func (f *flood) open(of []*side) (writes, reads int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range f.shots {
+		if !slices.Contains(of, k.by) {
+			continue
+		}
+		select {
+		case <-k.run.Done():
+		default:
+			if k.path == readPath {
+				reads++
+			} else {
+				writes++
+			}
+		}
+	}
+	return writes, reads
 }
 
 // secret is the block that the survivor writes after the fence.

@@ -44,7 +44,7 @@ func TestFenceRaces(t *testing.T) {
 				float64(sum.open.Load())/float64(races), float64(sum.inMedium.Load())/float64(races), time.Duration(sum.longest.Load()))
 			// Otherwise nothing was raced.
 			require.Greater(t, sum.open.Load(), int64(races))
-			require.Greater(t, sum.inMedium.Load(), int64(races))
+			require.Greater(t, sum.inMedium.Load(), int64(races)/10)
 			require.NotZero(t, sum.late.Load())
 			sim.Bound(t, "fence races", races)
 		})
@@ -58,8 +58,8 @@ var ways = []struct {
 	races  int // of the short form
 }{
 	{"direct", sim.Config{}, 300},
-	{"wire", sim.Config{Wire: true}, 150},
-	{"wire, two connections", sim.Config{Wire: true, Connections: 2}, 50},
+	{"wire", sim.Config{Wire: true}, 200},
+	{"wire, two connections", sim.Config{Wire: true, Connections: 2}, 100},
 }
 
 // batch is how many races one bed sees.
@@ -84,11 +84,11 @@ func parallel(n int, run func(first int)) {
 // runRaces runs the batch of races that begins with the first.
 func runRaces(t *testing.T, c sim.Config, seed uint64, first int, sum *tally) {
 	r := sim.Rand(seed, first)
-	c.Slow = time.Duration(r.IntN(4)) * 2 * time.Millisecond
+	c.Slow = time.Duration(1+r.IntN(6)) * time.Millisecond
 	c.WriteThrough = r.IntN(3) == 0
 	a := newArena(t, c, r)
 	defer a.close()
-	setTAS(a.survivor, r.IntN(2) == 0)
+	a.setTAS(r.IntN(2) == 0)
 	last := min(first+batch, sim.Size(t, "FENCE_RACES", first+batch))
 	for n := first; n < last && !t.Failed(); n++ {
 		i := n % len(fences)
@@ -104,6 +104,11 @@ func runRaces(t *testing.T, c sim.Config, seed uint64, first int, sum *tally) {
 
 // race is one of them.
 func (a *arena) race(f *fence, held initiator.PRType, sum *tally) error {
+	defer func() {
+		if r := recover(); r != nil {
+			panic(fmt.Sprintf("%s, held type %d, TAS %v: %v", f.name, held, a.tas, r))
+		}
+	}()
 	a.reset()
 	f.prepare(a, held)
 	for _, s := range a.sides() {
@@ -115,12 +120,13 @@ func (a *arena) race(f *fence, held initiator.PRType, sum *tally) error {
 
 	losers := f.losers(a)
 	by, cmd := f.strike(a, held)
-	sum.open.Add(int64(fl.open(losers)))
+	open, _ := fl.open(losers)
+	sum.open.Add(int64(open))
 	sum.inMedium.Add(int64(a.bed.Inside()))
 	begin := time.Now()
 	fence := sim.Retry(by, cmd)
 	if !fence.Good() {
-		fl.end()
+		fl.end(true)
 		return fmt.Errorf("the strike ended with %v", fence)
 	}
 	if d := int64(fence.At.Sub(begin)); d > sum.longest.Load() {
@@ -135,7 +141,7 @@ func (a *arena) race(f *fence, held initiator.PRType, sum *tally) error {
 		sim.Must(a.survivor, initiator.Write16(uint64(a.secret()), sim.Stamp{Host: a.survivor.id, Epoch: a.epoch, LBA: uint32(a.secret())}.Blocks(1), bs, 0))
 	}
 	time.Sleep(time.Duration(300+a.rng.IntN(1000)) * time.Microsecond)
-	shots := fl.end()
+	shots := fl.end(!a.tas && cmd.CDB[1] == byte(initiator.PRPreemptAndAbort))
 
 	for i, s := range losers {
 		if !bytes.Equal(before[i], a.bed.Content(s.area, areaBlocks)) {
