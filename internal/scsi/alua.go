@@ -11,7 +11,6 @@ const (
 	AccessNonOptimized  AccessState = 0x1
 	AccessStandby       AccessState = 0x2
 	AccessUnavailable   AccessState = 0x3
-	AccessOffline       AccessState = 0xe
 	AccessTransitioning AccessState = 0xf
 )
 
@@ -25,16 +24,28 @@ func (s AccessState) String() string {
 		return "standby"
 	case AccessUnavailable:
 		return "unavailable"
-	case AccessOffline:
-		return "offline"
 	case AccessTransitioning:
 		return "transitioning"
 	}
 	return "reserved"
 }
 
+// groupState is the state of a target port group and who changed it last.
+type groupState struct {
+	AccessState
+	by stateChange
+}
+
+// stateChange is the STATUS CODE of REPORT TARGET PORT GROUPS.
+type stateChange uint8
+
+const (
+	byInitiator stateChange = 1 // SET TARGET PORT GROUPS
+	byTarget    stateChange = 2
+)
+
 // accessState returns how the unit can be reached through the task's port.
-func (t *Task) accessState() AccessState { return t.conf.groups[t.itl.it.port.Group] }
+func (t *Task) accessState() AccessState { return t.conf.groups[t.itl.it.port.Group].AccessState }
 
 // accessible refuses what the port group's state does not allow.
 func (t *Task) accessible(row *Command) *Check {
@@ -43,7 +54,7 @@ func (t *Task) accessible(row *Command) *Check {
 		if row.Flags&Standby == 0 {
 			return ErrStandby
 		}
-	case AccessUnavailable, AccessOffline:
+	case AccessUnavailable:
 		if row.Flags&Unavailable == 0 {
 			return ErrUnavailable
 		}
@@ -58,25 +69,21 @@ func (t *Task) accessible(row *Command) *Check {
 // SetAccessState changes the state of a target port group and tells every
 // nexus. Who fails over calls it; reservations are common to all groups.
 func (u *Unit) SetAccessState(group uint16, s AccessState) {
-	u.setAccessStates(nil, map[uint16]AccessState{group: s})
+	u.setAccessStates(nil, byTarget, map[uint16]AccessState{group: s})
 }
 
 // setAccessStates changes the states of groups. The nexus that asked for it,
 // if one did, is not told.
-func (u *Unit) setAccessStates(from *itl, states map[uint16]AccessState) {
+func (u *Unit) setAccessStates(from *itl, by stateChange, states map[uint16]AccessState) {
 	changed := false
 	u.change(func(f *conf) {
 		groups := maps.Clone(f.groups)
 		if groups == nil {
-			groups = map[uint16]AccessState{}
+			groups = map[uint16]groupState{}
 		}
 		for g, s := range states {
-			changed = changed || groups[g] != s
-			groups[g] = s
-		}
-		maps.DeleteFunc(groups, func(_ uint16, s AccessState) bool { return s == AccessOptimized })
-		if len(groups) == 0 {
-			groups = nil
+			changed = changed || groups[g].AccessState != s
+			groups[g] = groupState{s, by}
 		}
 		f.groups = groups
 	})
@@ -89,7 +96,7 @@ func (u *Unit) setAccessStates(from *itl, states map[uint16]AccessState) {
 // initiators may only where the operator lets them.
 func (u *Unit) tpgs() byte {
 	const implicit, explicit = 1, 2
-	if u.explicit {
+	if u.setAccess != nil {
 		return implicit | explicit
 	}
 	return implicit

@@ -20,6 +20,8 @@ var (
 	ErrInternal       = &Check{Key: KeyHardwareError, ASC: 0x44, ASCQ: 0x00, Reason: "internal-target-failure"}
 	ErrFlushFailed    = &Check{Key: KeyHardwareError, ASC: 0x44, ASCQ: 0x00, Reason: "flush-failed"}
 	ErrSetTPGFailed   = &Check{Key: KeyHardwareError, ASC: 0x67, ASCQ: 0x0a, Reason: "set-target-port-groups-failed"}
+	ErrNotSaved       = &Check{Key: KeyHardwareError, ASC: 0x44, ASCQ: 0x00, Reason: "parameters-not-saved"}
+	ErrSelfTest       = &Check{Key: KeyHardwareError, ASC: 0x3e, ASCQ: 0x03, Reason: "self-test-failed"}
 	ErrPRNotPersisted = &Check{Key: KeyHardwareError, ASC: 0x44, ASCQ: 0x00, Reason: "reservation-not-saved"}
 
 	ErrParameterListLength = &Check{Key: KeyIllegalRequest, ASC: 0x1a, ASCQ: 0x00, Reason: "parameter-list-length"}
@@ -29,6 +31,7 @@ var (
 	ErrLUNNotSupported     = &Check{Key: KeyIllegalRequest, ASC: 0x25, ASCQ: 0x00, Reason: "lun-not-supported"}
 	ErrInvalidParameter    = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x00, Reason: "invalid-field-in-parameter-list"}
 	ErrInvalidRelease      = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x04, Reason: "invalid-release"}
+	ErrCommandSequence     = &Check{Key: KeyIllegalRequest, ASC: 0x2c, ASCQ: 0x00, Reason: "command-sequence"}
 	ErrSavingNotSupported  = &Check{Key: KeyIllegalRequest, ASC: 0x39, ASCQ: 0x00, Reason: "saving-parameters-not-supported"}
 	ErrInvalidIU           = &Check{Key: KeyIllegalRequest, ASC: 0x0e, ASCQ: 0x03, Reason: "data-out-size-mismatch"}
 	ErrNoRoomForReserve    = &Check{Key: KeyIllegalRequest, ASC: 0x55, ASCQ: 0x02, Reason: "insufficient-reservation-resources"}
@@ -60,6 +63,8 @@ var (
 	UACapacityChanged       = &Check{Key: KeyUnitAttention, ASC: 0x2a, ASCQ: 0x09, Reason: "ua-capacity-changed"}
 	UACommandsCleared       = &Check{Key: KeyUnitAttention, ASC: 0x2f, ASCQ: 0x00, Reason: "ua-commands-cleared-by-another-initiator"}
 	UALUNsChanged           = &Check{Key: KeyUnitAttention, ASC: 0x3f, ASCQ: 0x0e, Reason: "ua-reported-luns-changed"}
+	UATimestampChanged      = &Check{Key: KeyUnitAttention, ASC: 0x2a, ASCQ: 0x10, Reason: "ua-timestamp-changed"}
+	UAIdentifierChanged     = &Check{Key: KeyUnitAttention, ASC: 0x3f, ASCQ: 0x05, Reason: "ua-device-identifier-changed"}
 	UAInquiryChanged        = &Check{Key: KeyUnitAttention, ASC: 0x3f, ASCQ: 0x03, Reason: "ua-inquiry-data-changed"}
 	UAClearedByISCSI        = &Check{Key: KeyUnitAttention, ASC: 0x47, ASCQ: 0x7f, Reason: "ua-commands-cleared-by-iscsi-event"}
 	UAThinThreshold         = &Check{Key: KeyUnitAttention, ASC: 0x38, ASCQ: 0x07, Reason: "ua-thin-provisioning-threshold"}

@@ -68,10 +68,11 @@ type itl struct {
 
 	mu      sync.Mutex // guards all below; leaf lock
 	ua      []*Check
-	tasks   *Task // every task from its first wait or its entry into the gate to its end
-	gated   int   // tasks inside the gate
-	closed  bool  // the nexus is gone; nothing enters any more
-	prevent bool  // PREVENT ALLOW MEDIUM REMOVAL
+	tasks   *Task  // every task from its first wait or its entry into the gate to its end
+	gated   int    // tasks inside the gate
+	closed  bool   // the nexus is gone; nothing enters any more
+	prevent bool   // PREVENT ALLOW MEDIUM REMOVAL
+	echo    []byte // WRITE BUFFER; nil: never written
 
 	Counters Counters
 }

@@ -34,8 +34,17 @@ type UnitConfig struct {
 	MaxTransfer   int  // bytes of one command; 0: DefaultMaxTransfer
 	UnmapUnit     int  // allocation unit of the medium, bytes; 0: PhysicalBlock
 	UnmapOffset   int  // of the first allocation unit, bytes
-	ExplicitALUA  bool // SET TARGET PORT GROUPS is accepted
 	Events        *Events
+
+	// SetAccess, if not nil, lets initiators change ALUA states by SET TARGET
+	// PORT GROUPS. It makes the change possible, or its error refuses it.
+	SetAccess func(states map[uint16]AccessState) error
+
+	// Memory is what the unit remembered last. Remember saves it and returns
+	// once it survives a power cut; without it the commands that depend on
+	// memory do not exist.
+	Memory   Memory
+	Remember func(Memory) error
 }
 
 // DefaultMaxTransfer is MAXIMUM TRANSFER LENGTH, in bytes.
@@ -49,7 +58,8 @@ type Unit struct {
 	pr       *pr.Unit
 	events   *Events
 	defaults modeParams
-	explicit bool // ALUA states may be set by initiators
+
+	setAccess func(map[uint16]AccessState) error
 
 	conf   atomic.Pointer[conf] // what I/O reads; replaced whole, under mu
 	inline atomic.Int32         // calls on transports' goroutines
@@ -58,6 +68,7 @@ type Unit struct {
 
 	ranges   *rangeLock
 	behind   background
+	memory   memory
 	progress atomic.Uint32 // of what made the unit not ready, 0..65535
 
 	mu      sync.Mutex // guards all below and changes of conf
@@ -77,9 +88,12 @@ type conf struct {
 	thin        bool
 	modeParams
 
-	unmapGranularity uint32                 // blocks
-	unmapAlignment   uint32                 // blocks
-	groups           map[uint16]AccessState // of target port groups that are not active/optimized; immutable
+	unmapGranularity uint32                // blocks
+	unmapAlignment   uint32                // blocks
+	groups           map[uint16]groupState // of target port groups whose state was ever changed; immutable
+
+	clockSet    bool  // SET TIMESTAMP
+	clockOffset int64 // against the host's clock, milliseconds
 
 	failed   *Check // latched: a flush failed and nobody cleared it
 	notReady *Check // format, sanitize, missing medium
@@ -95,7 +109,8 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	u.id.complete()
 	u.ranges = newRangeLock()
 	u.defaults = modeParams{writeCache: c.WriteCache}
-	u.explicit = c.ExplicitALUA
+	u.setAccess = c.SetAccess
+	u.memory.now, u.memory.save = c.Memory, c.Remember
 	f := &conf{readOnly: c.ReadOnly, rotational: c.Rotational, thin: c.Thin && u.caps.thin, modeParams: u.defaults}
 	switch c.BlockSize {
 	case 512:
