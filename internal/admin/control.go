@@ -2,81 +2,69 @@ package admin
 
 import (
 	"context"
-	"time"
+	"errors"
 )
 
-// Control is all the API may ask of a running daemon.
+// Control is all the API may ask of a running daemon. Its methods are safe for
+// concurrent use; what they return is the caller's.
 type Control interface {
+	// Status is a picture of everything, taken now. It does not wait for I/O.
 	Status(context.Context) Status
+
+	// History returns entries of the audit trail, newest first.
+	History(context.Context, HistoryQuery) (History, error)
+
+	// Apply makes a change, or fails with an error that wraps one of those
+	// below and changes nothing. ifVersion is the Version of the resource that
+	// the change is about, as its sender knows it; "" stands for any. ActorOf
+	// tells who asks.
+	Apply(ctx context.Context, ifVersion string, c Change) error
 }
 
-// Status is everything there is to see at one moment.
-type Status struct {
-	Version  string    `json:"version" doc:"of the daemon"`
-	PID      int       `json:"pid" doc:"process id of the daemon"`
-	Started  time.Time `json:"started"`
-	DataDir  string    `json:"data_dir"`
-	Portals  []Portal  `json:"portals"`
-	Targets  []Target  `json:"targets"`
-	Sessions []Session `json:"sessions"`
+// Change is one of the types below.
+type Change interface{ change() }
+
+type (
+	// KillSession ends a session: its connections are closed, its commands
+	// aborted. The initiator may log in again.
+	KillSession struct{ ID string }
+
+	// ClearReservations removes every registration and the reservation of a
+	// LUN, lost information included: every initiator may write.
+	ClearReservations struct{ LUN string }
+
+	// ClearFailure lets a LUN take writes again after a flush failed.
+	ClearFailure struct{ LUN string }
+
+	// Resize gives a LUN another size and tells its initiators. It only grows.
+	Resize struct {
+		LUN   string
+		Bytes int64
+	}
+)
+
+func (KillSession) change()       {}
+func (ClearReservations) change() {}
+func (ClearFailure) change()      {}
+func (Resize) change()            {}
+
+// What Apply may fail with. The API answers 404, 412 and 409.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrStale    = errors.New("it changed meanwhile")
+	ErrRefused  = errors.New("refused")
+)
+
+type actorKey struct{}
+
+// withActor notes who asks.
+func withActor(ctx context.Context, who string) context.Context {
+	return context.WithValue(ctx, actorKey{}, who)
 }
 
-// Portal is an address that initiators connect to.
-type Portal struct {
-	Group   uint16 `json:"group" doc:"target portal group tag"`
-	Address string `json:"address"`
+// ActorOf returns who asks, in words: "uid 0" on the socket, "token from
+// 192.0.2.1" on the web.
+func ActorOf(ctx context.Context) string {
+	who, _ := ctx.Value(actorKey{}).(string)
+	return who
 }
-
-// Target is a SCSI target device and its logical units.
-type Target struct {
-	Name   string `json:"name"`
-	Alias  string `json:"alias,omitempty"`
-	Access string `json:"access" enum:"listed,open"`
-	LUNs   []LUN  `json:"luns"`
-}
-
-// LUN is a logical unit.
-type LUN struct {
-	LUN          uint16      `json:"lun"`
-	Name         string      `json:"name"`
-	UUID         string      `json:"uuid"`
-	NAA          string      `json:"naa" doc:"what initiators know the disk by (VPD page 83h), hexadecimal"`
-	Serial       string      `json:"serial" doc:"unit serial number (VPD page 80h)"`
-	Backstore    string      `json:"backstore"`
-	Bytes        int64       `json:"bytes"`
-	BlockSize    int         `json:"block_size"`
-	WriteCache   bool        `json:"write_cache" doc:"writes are answered before they are durable (WCE)"`
-	ReadOnly     bool        `json:"read_only"`
-	Failure      string      `json:"failure,omitempty" doc:"why the medium refuses writes"`
-	Reservations Reservation `json:"reservations"`
-}
-
-// Reservation is who holds a logical unit, and who may.
-type Reservation struct {
-	Condition     string         `json:"condition" enum:"normal,information-lost,not-ready"`
-	Generation    uint32         `json:"generation"`
-	APTPL         bool           `json:"aptpl" doc:"survives a loss of power"`
-	Type          string         `json:"type,omitempty" doc:"of the reservation; absent if there is none"`
-	Holder        string         `json:"holder,omitempty" doc:"initiator port; absent also where every registrant holds"`
-	Legacy        string         `json:"legacy,omitempty" doc:"initiator port that holds an SPC-2 reservation"`
-	Registrations []Registration `json:"registrations"`
-}
-
-// Registration is an initiator port registered through a target port.
-type Registration struct {
-	Initiator string `json:"initiator"`
-	Target    string `json:"target"`
-	Key       string `json:"key" doc:"0x and 16 hexadecimal digits"`
-	Live      bool   `json:"live" doc:"it has a session now"`
-}
-
-// Session is a logged-in initiator.
-type Session struct {
-	Initiator string    `json:"initiator" doc:"initiator port name"`
-	Target    string    `json:"target" doc:"target port name"`
-	Address   string    `json:"address" doc:"of its first connection"`
-	Since     time.Time `json:"since"`
-}
-
-// SocketName is the name of the socket in a daemon's data directory.
-const SocketName = "admin.sock"
