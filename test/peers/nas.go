@@ -13,15 +13,14 @@ var NAS = Kind{Name: "nas-target", start: startNAS}
 
 const nasIQN = "iqn.2026-11.test.peer:nas-target"
 
-// Build compiles the daemon into dir and returns its path. The flags go to
-// go build, for example -race.
-func Build(ctx context.Context, dir string, flags ...string) (string, error) {
+// Build compiles the daemon into dir and returns its path.
+func Build(ctx context.Context, dir string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
 	bin := filepath.Join(dir, "nas-target")
-	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", bin}, flags...), "./cmd/nas-target")...)
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", bin}, buildFlags...), "./cmd/nas-target")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -51,8 +50,9 @@ targets:
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := start(exec.Command(bin, "serve", "--config", conf, "--data-dir", filepath.Join(dir, "data")),
-		filepath.Join(dir, "nas-target.log"))
+	cmd := exec.Command(bin, "serve", "--config", conf, "--data-dir", filepath.Join(dir, "data"))
+	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1") // a race ends it, which no test misses
+	p, err := start(cmd, filepath.Join(dir, "nas-target.log"))
 	if err != nil {
 		return nil, err
 	}
