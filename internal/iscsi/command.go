@@ -14,7 +14,7 @@ const maxCommandBytes = scsi.DefaultMaxTransfer
 // which then is ours to keep or release.
 func (c *conn) arrived(h *pdu.BHS, ahs, data []byte, buf *pool.Buf) {
 	c.heard(h)
-	if code, why := c.vet(h, ahs, len(data)); why != "" {
+	if code, why := c.vet(h, ahs, data); why != "" {
 		c.reject(h, ahs, code, why)
 		buf.Release()
 		return
@@ -80,21 +80,20 @@ func (c *conn) deliver(h *pdu.BHS, ahs, data []byte, buf *pool.Buf, numbered boo
 		c.command(h, ahs, data, buf, numbered)
 		return
 	}
+	if numbered && h.Opcode() != pdu.OpTMFRequest {
+		c.sess.settle(1) // it is answered right here
+	}
 	switch h.Opcode() {
 	case pdu.OpNOPOut:
 		c.nopOut(h, data)
 	case pdu.OpTMFRequest:
 		c.taskManagement(h, numbered)
-		numbered = false // answers later, and then gives the slot back
 	case pdu.OpTextRequest:
 		c.textRequest(h, data)
 	case pdu.OpLogoutRequest:
 		c.logoutRequest(h)
 	}
 	buf.Release()
-	if numbered {
-		c.sess.settle(1)
-	}
 }
 
 // command turns a SCSI Command PDU into a task and queues it to be submitted.

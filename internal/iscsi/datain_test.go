@@ -68,7 +68,7 @@ func TestReadIsCutAsAgreed(t *testing.T) {
 		{514, 2000, 9}, {1023, 777, 20}, {65536, 16776192, 512}, {8192, 8200, 40},
 	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			inMemory(t, func(r *rig) {
+			inMemory(t, func(t *testing.T, r *rig) {
 				i := r.login(fmt.Sprintf("MaxRecvDataSegmentLength=%d MaxBurstLength=%d FirstBurstLength=512", c.segment, c.burst))
 				want := store(i, 7, c.blocks)
 				q := i.Read10(7, uint16(c.blocks))
@@ -83,7 +83,7 @@ func TestReadIsCutAsAgreed(t *testing.T) {
 
 // RFC 7143 §11.4.5.
 func TestResiduals(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("")
 		want := store(i, 0, 4)
 		for _, c := range []struct {
@@ -146,7 +146,7 @@ func TestResidualArithmetic(t *testing.T) {
 
 // Commands that arrive together are answered together, in order.
 func TestBatch(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("MaxRecvDataSegmentLength=65536")
 		want := store(i, 0, 64)
 		var batch []byte
@@ -172,7 +172,7 @@ func TestBatch(t *testing.T) {
 // One byte at a time, headers and data in pieces: nothing changes.
 func TestSlicedStream(t *testing.T) {
 	for _, size := range []int{1, 7, 47, 48, 49, 1000} {
-		inMemory(t, func(r *rig) {
+		inMemory(t, func(t *testing.T, r *rig) {
 			i := r.login("HeaderDigest=CRC32C DataDigest=CRC32C MaxRecvDataSegmentLength=65536")
 			data := pattern(40*512, 3)
 			w := i.Write10(5, 40)

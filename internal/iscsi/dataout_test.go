@@ -24,7 +24,7 @@ func TestWriteMatrix(t *testing.T) {
 					keys := fmt.Sprintf("InitialR2T=%s ImmediateData=%s MaxOutstandingR2T=%d HeaderDigest=%s DataDigest=%s FirstBurstLength=4096 MaxBurstLength=6144",
 						initialR2T, immediateData, maxR2T, digests, digests)
 					t.Run(keys, func(t *testing.T) {
-						inMemory(t, func(r *rig) {
+						inMemory(t, func(t *testing.T, r *rig) {
 							i := r.login(keys)
 							for _, blocks := range []int{1, 4, 8, 9, 12, 64} {
 								for _, imm := range []int{0, 512, 1024, 4096} {
@@ -104,7 +104,7 @@ func writeAndCheck(i *iscsitest.Initiator, r *rig, blocks, imm int, unsolicited 
 // More unsolicited data than the command needs are swallowed; it is answered
 // after the last of them.
 func TestUnsolicitedBeyondNeed(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("InitialR2T=No FirstBurstLength=4096")
 		c := i.Write10(3, 1)
 		c.EDTL, c.Final = 4096, false
@@ -125,7 +125,7 @@ func TestUnsolicitedBeyondNeed(t *testing.T) {
 // A write that fails is answered after the data it promised, and no more data
 // are asked for. RFC 7143 §11.4.2.
 func TestFailedWriteConsumesWhatWasPromised(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("InitialR2T=No FirstBurstLength=4096")
 		for _, lun := range []pdu.LUN{0, 5 << 48} {
 			c := i.Write10(0, 64)
@@ -266,7 +266,7 @@ func ask(i *iscsitest.Initiator, c *pdu.SCSICommand) *pdu.R2T {
 func TestDataOutFaults(t *testing.T) {
 	for _, c := range dataOutFaults {
 		t.Run(c.name, func(t *testing.T) {
-			inMemory(t, func(r *rig) {
+			inMemory(t, func(t *testing.T, r *rig) {
 				keys := c.keys
 				if keys == "" {
 					keys = "InitialR2T=No"
@@ -292,7 +292,7 @@ func TestDataOutFaults(t *testing.T) {
 // Data for nobody are dropped with a Reject and change nothing. RFC 7143
 // §11.17.1.
 func TestDataOutForNobody(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("InitialR2T=No FirstBurstLength=2048 MaxBurstLength=4096")
 		w := i.Write10(0, 8)
 		q := ask(i, w)
@@ -322,7 +322,7 @@ func TestDataOutForNobody(t *testing.T) {
 // A task that is aborted by others while its data arrive keeps its buffer
 // until they are in: nobody else's memory is written.
 func TestAbortWhileDataArrive(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("MaxBurstLength=65536")
 		w := i.Write10(0, 128)
 		i.Send(w, nil)

@@ -77,10 +77,13 @@ func (s *Server) login(nc net.Conn, info ConnInfo) (*conn, InitiatorInfo, *Login
 }
 
 func (l *login) run() (*conn, *LoginError) {
-	for range l.srv.opt.LoginRounds {
+	for n := 1; ; n++ {
 		offer, err := l.request()
 		if err != nil {
 			return nil, err
+		}
+		if n > l.srv.opt.LoginRounds {
+			return nil, refuse(pdu.LoginInitiatorError, ReasonLoginRounds)
 		}
 		if err := l.checkStage(); err != nil {
 			return nil, err
@@ -122,7 +125,6 @@ func (l *login) run() (*conn, *LoginError) {
 		}
 		l.stage = next
 	}
-	return nil, refuse(pdu.LoginInitiatorError, ReasonLoginRounds)
 }
 
 // request reads one request with all the PDUs its text is spread over, and

@@ -10,7 +10,7 @@ import (
 )
 
 func TestLoginInOneStep(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.connect()
 		text := i.Login(testTarget, "HeaderDigest=None MaxRecvDataSegmentLength=65536 ImmediateData=Yes InitialR2T=No X-vendor=1")
 		require.Equal(t, iscsitest.Text("TargetPortalGroupTag=1 HeaderDigest=None ImmediateData=Yes InitialR2T=No X-vendor=NotUnderstood MaxRecvDataSegmentLength=262144"), text)
@@ -23,7 +23,7 @@ func TestLoginInOneStep(t *testing.T) {
 }
 
 func TestLoginInThreeStages(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.connect()
 		a, text := i.LoginStep(pdu.SecurityNegotiation, pdu.OperationalNegotiation, true,
 			"InitiatorName="+i.Name+" SessionType=Normal TargetName="+testTarget+" AuthMethod=None")
@@ -49,7 +49,7 @@ func TestLoginInThreeStages(t *testing.T) {
 
 // A key may span PDUs: the target answers each but the last with nothing.
 func TestLoginTextOverSeveralPDUs(t *testing.T) {
-	inMemory(t, func(r *rig) {
+	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.connect()
 		text := iscsitest.Text("InitiatorName=" + i.Name + " SessionType=Normal TargetName=" + testTarget).Append(nil)
 		for at := 0; at < len(text); at += 10 {
@@ -127,7 +127,7 @@ type loginRefusal struct {
 func TestLoginRefusals(t *testing.T) {
 	for _, c := range loginRefusals {
 		t.Run(c.name, func(t *testing.T) {
-			inMemory(t, func(r *rig) {
+			inMemory(t, func(t *testing.T, r *rig) {
 				i := r.connect()
 				for n, s := range c.steps {
 					if s.pdu != nil {

@@ -18,10 +18,8 @@ func (c *conn) logoutRequest(h *pdu.BHS) {
 		if !c.sess.logoutOther(c, p.CID) {
 			result = pdu.LogoutNoCID
 		}
-	case p.Reason > pdu.LogoutForRecovery:
-		c.reject(h, nil, pdu.RejectInvalidField, ReasonLogoutReason)
-		return
 	default:
+		c.flush() // what is answered already goes out first
 		c.leave(p.Reason)
 	}
 	a := pdu.LogoutResponse{

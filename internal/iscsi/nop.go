@@ -72,26 +72,36 @@ func (c *conn) tick() {
 	o := &c.srv.opt
 	next := o.PingInterval
 	quiet := time.Duration(c.now - max(c.lastHeard, c.lastData))
+	waited := time.Duration(c.now - c.ping.sent)
+	since := c.in.since.Load()
+	if c.congested() {
+		// It is we who do not read: nothing is late. The writer watches.
+		c.lastData = c.now
+		c.in.since.CompareAndSwap(since, min(since, 1)*c.now)
+		c.ping.sent = c.now
+		c.ping.timer.Reset(next)
+		return
+	}
 	switch {
 	case c.collecting > 0 && time.Duration(c.now-c.lastData) >= o.DataOutStall:
 		c.fail(ReasonDataOutStalled, nil)
 		return
-	case c.in.since.Load() != 0 && time.Duration(c.now-c.in.since.Load()) >= o.DataOutStall:
+	case since != 0 && time.Duration(c.now-since) >= o.DataOutStall:
 		c.fail(ReasonPDUStalled, nil)
 		return
+	case c.blocked: // a ping would not get through
+		c.ping.sent = c.now
+	case c.ping.open && waited >= o.PingTimeout:
+		c.srv.events.pingTimeout(c)
+		c.fail(ReasonPingTimeout, nil)
+		return
 	case c.ping.open:
-		waited := time.Duration(c.now - c.ping.sent)
-		if waited >= o.PingTimeout {
-			c.srv.events.pingTimeout(c)
-			c.fail(ReasonPingTimeout, nil)
-			return
-		}
-		next = o.PingTimeout - waited
+		next = min(next, o.PingTimeout-waited)
 	case quiet >= o.PingInterval:
 		c.sendPing()
-		next = o.PingTimeout
+		next = min(next, o.PingTimeout)
 	default:
-		next = o.PingInterval - quiet
+		next -= quiet
 	}
 	c.ping.timer.Reset(next)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -172,6 +173,7 @@ func (s *Server) addresses(tpgt uint16, local netip.AddrPort) []string {
 			all = append(all, p.announced(local))
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 

@@ -68,7 +68,6 @@ const (
 	ReasonLoginTooLong        Reason = "login_text_too_long"
 	ReasonLoginAHS            Reason = "login_ahs"
 	ReasonLoginText           Reason = "login_text"
-	ReasonLoginKey            Reason = "login_key"
 	ReasonLoginReplyTooLong   Reason = "login_reply_too_long"
 	ReasonLoginRounds         Reason = "login_rounds"
 	ReasonLoginUnavailable    Reason = "login_unavailable"
@@ -97,7 +96,7 @@ var Reasons = []Reason{
 	ReasonTextContinueFinal, ReasonTextTooLong, ReasonTextMalformed, ReasonTextKey,
 	ReasonLoginNotFirst, ReasonLoginOtherRequest, ReasonLoginTimeout, ReasonLoginIO,
 	ReasonLoginVersion, ReasonLoginChanged, ReasonLoginStage, ReasonLoginContinue,
-	ReasonLoginTooLong, ReasonLoginAHS, ReasonLoginText, ReasonLoginKey, ReasonLoginReplyTooLong,
+	ReasonLoginTooLong, ReasonLoginAHS, ReasonLoginText, ReasonLoginReplyTooLong,
 	ReasonLoginRounds, ReasonLoginUnavailable, ReasonLoginTargetNotFound, ReasonLoginRedirected,
 	ReasonLoginAuthRequired, ReasonLoginAuthMethod, ReasonLoginNoSession, ReasonLoginTooManyConns,
 	ReasonLoginNoTSIH, ReasonLoginAttach, ReasonLoginSuperseded,

@@ -9,18 +9,18 @@ import (
 // vet finds what is wrong with a PDU by itself and with its place in the
 // connection. A rejected request was never received: its CmdSN stays open.
 // RFC 7143 §7.3, §11.17.
-func (c *conn) vet(h *pdu.BHS, ahs []byte, data int) (pdu.RejectReason, Reason) {
+func (c *conn) vet(h *pdu.BHS, ahs, data []byte) (pdu.RejectReason, Reason) {
 	op := h.Opcode()
 	switch op {
 	case pdu.OpSCSICommand:
-		return c.vetCommand(h, ahs, data)
+		return c.vetCommand(h, ahs, len(data))
 	case pdu.OpDataOut:
 		return 0, ""
 	case pdu.OpNOPOut, pdu.OpTMFRequest, pdu.OpTextRequest, pdu.OpLogoutRequest:
 	case pdu.OpLoginRequest:
 		return pdu.RejectProtocolError, ReasonLoginAgain
 	case pdu.OpSNACKRequest:
-		if data > 0 {
+		if len(data) > 0 {
 			return pdu.RejectInvalidField, ReasonUnexpectedData
 		}
 		return pdu.RejectNotSupported, ReasonSNACK
@@ -30,7 +30,7 @@ func (c *conn) vet(h *pdu.BHS, ahs []byte, data int) (pdu.RejectReason, Reason) 
 	switch {
 	case len(ahs) > 0:
 		return pdu.RejectInvalidField, ReasonUnexpectedAHS
-	case data > 0 && (op == pdu.OpTMFRequest || op == pdu.OpLogoutRequest):
+	case len(data) > 0 && (op == pdu.OpTMFRequest || op == pdu.OpLogoutRequest):
 		return pdu.RejectInvalidField, ReasonUnexpectedData
 	case op == pdu.OpNOPOut:
 		if h.ITT() == pdu.ReservedTag && !h.Immediate() {
@@ -42,7 +42,11 @@ func (c *conn) vet(h *pdu.BHS, ahs []byte, data int) (pdu.RejectReason, Reason) 
 	case c.leaving:
 		return pdu.RejectWaitingForLogout, ReasonAfterLogout
 	case op == pdu.OpTextRequest:
-		return c.vetText(h)
+		return c.vetText(h, data)
+	case op == pdu.OpLogoutRequest:
+		if pdu.LogoutReason(h[1]&0x7f) > pdu.LogoutForRecovery {
+			return pdu.RejectInvalidField, ReasonLogoutReason
+		}
 	case op == pdu.OpTMFRequest:
 		if c.sess.discovery() {
 			return pdu.RejectNotSupported, ReasonDiscoveryOnly

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,9 +37,9 @@ type rig struct {
 
 // inMemory runs f in a bubble with a rig of its own; opts may change what the
 // server is made of.
-func inMemory(t *testing.T, f func(r *rig), opts ...func(*Options)) {
+func inMemory(t *testing.T, f func(t *testing.T, r *rig), opts ...func(*Options)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(newRig(t, opts...)) })
+	synctest.Test(t, func(t *testing.T) { f(t, newRig(t, opts...)) })
 }
 
 func newRig(t *testing.T, opts ...func(*Options)) *rig {
@@ -101,7 +102,7 @@ func (r *rig) saw(want Reason) bool {
 
 func (r *rig) requireSaw(want Reason) {
 	r.t.Helper()
-	require.True(r.t, r.saw(want), "%s among %v", want, r.reasons)
+	require.True(r.t, r.saw(want), "%s among %v", want, slices.Compact(slices.Sorted(slices.Values(r.reasons))))
 }
 
 func (r *rig) note(x Reason) {

@@ -55,8 +55,9 @@ func NewServer(o Options) *Server {
 // Serve lets initiators in. Call it when all nodes are set.
 func (s *Server) Serve() { s.state.CompareAndSwap(stateStarting, stateServing) }
 
-// clock returns nanoseconds since the server was made. It is monotonic.
-func (s *Server) clock() int64 { return int64(time.Since(s.epoch)) }
+// clock returns nanoseconds since the server was made. It is monotonic, and
+// never 0, which stands for "not at all".
+func (s *Server) clock() int64 { return int64(time.Since(s.epoch)) + 1 }
 
 // Node is a target node: what initiators see as a target.
 type Node struct {

@@ -22,7 +22,7 @@ type textExchange struct {
 }
 
 // vetText judges a Text Request against the exchange under way.
-func (c *conn) vetText(h *pdu.BHS) (pdu.RejectReason, Reason) {
+func (c *conn) vetText(h *pdu.BHS, data []byte) (pdu.RejectReason, Reason) {
 	var p pdu.TextRequest
 	p.Decode(h)
 	x := &c.text
@@ -37,11 +37,32 @@ func (c *conn) vetText(h *pdu.BHS) (pdu.RejectReason, Reason) {
 		*x = textExchange{}
 	case p.TTT != pdu.ReservedTag && (!x.open || p.TTT != x.ttt || p.ITT != x.itt):
 		return pdu.RejectInvalidField, ReasonTextTTT
-	case len(x.in)+h.DataSegmentLength() > textLimit:
+	case len(x.in)+len(data) > textLimit:
 		*x = textExchange{}
 		return pdu.RejectProtocolError, ReasonTextTooLong
 	}
+	if !p.Continue && len(x.out) == 0 {
+		if _, _, _, why := c.negotiateText(data); why != "" {
+			*x = textExchange{}
+			return pdu.RejectProtocolError, why
+		}
+	}
 	return 0, ""
+}
+
+// negotiateText answers the text that ends with data, without effect.
+func (c *conn) negotiateText(data []byte) (offer, reply pdu.Text, st keyState, why Reason) {
+	offer, err := pdu.ParseText(append(c.text.in[:len(c.text.in):len(c.text.in)], data...), pdu.TextLimits{})
+	if err != nil {
+		return nil, nil, st, ReasonTextMalformed
+	}
+	st = joinKeyState(c.srv.opt.Limits, *c.params)
+	st.params.MaxSend = c.maxSend
+	reply, kerr := negotiate(offer, &st, pdu.FullFeaturePhase)
+	if kerr != nil {
+		return nil, nil, st, ReasonTextKey
+	}
+	return offer, reply, st, ""
 }
 
 // textRequest goes on with a text negotiation.
@@ -53,23 +74,16 @@ func (c *conn) textRequest(h *pdu.BHS, data []byte) {
 		c.textAnswer(&p)
 		return
 	}
-	x.in = append(x.in, data...)
 	if p.Continue {
+		x.in = append(x.in, data...)
 		x.open, x.itt, x.ttt = true, p.ITT, c.newTTT()
 		c.textResponse(&p, nil, false, x.ttt)
 		return
 	}
-	offer, err := pdu.ParseText(x.in, pdu.TextLimits{})
+	offer, reply, st, why := c.negotiateText(data)
 	*x = textExchange{}
-	if err != nil {
-		c.reject(h, nil, pdu.RejectProtocolError, ReasonTextMalformed)
-		return
-	}
-	st := joinKeyState(c.srv.opt.Limits, *c.params)
-	st.params.MaxSend = c.maxSend
-	reply, kerr := negotiate(offer, &st, pdu.FullFeaturePhase)
-	if kerr != nil {
-		c.reject(h, nil, pdu.RejectProtocolError, ReasonTextKey)
+	if why != "" { // it came early, and things have changed since
+		c.reject(h, nil, pdu.RejectProtocolError, why)
 		return
 	}
 	if what, ok := offer.Get("SendTargets"); ok {

@@ -37,6 +37,7 @@ type tmf struct {
 func (c *conn) taskManagement(h *pdu.BHS, numbered bool) {
 	var p pdu.TMFRequest
 	p.Decode(h)
+	c.flush() // tasks that have a result are not ended any more, if the initiator reads
 	m := &tmf{c: c, itt: p.ITT, fn: scsi.Function(p.Function), lun: scsi.LUN(p.LUN), cmdSN: p.CmdSN, numbered: numbered}
 	c.tmfs = append(c.tmfs, m)
 	switch m.fn {
@@ -99,6 +100,7 @@ func (c *conn) manageTask(m *tmf, p *pdu.TMFRequest) {
 		m.tryConclude()
 	case p.RefCmdSN.Before(p.CmdSN) && c.sess.skip(p.RefCmdSN):
 		m.conclude(scsi.FunctionComplete)
+		c.sess.releaseDue(c)
 	default:
 		m.conclude(scsi.TaskDoesNotExist)
 	}

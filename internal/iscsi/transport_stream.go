@@ -71,12 +71,13 @@ func (t *streamTransport) writeBehind() {
 			return
 		}
 		buf, t.out = t.out, buf[:0]
+		t.writers.Broadcast()
 		t.mu.Unlock()
 		_, err := t.nc.Write(buf)
 		t.mu.Lock()
-		t.writers.Broadcast()
 		if err != nil {
 			t.werr = err
+			t.writers.Broadcast()
 			return
 		}
 	}
