@@ -217,7 +217,7 @@ func (b *Block) Allocated() (int64, error) { return b.size.Load(), nil }
 
 // Free is not known.
 func (b *Block) Free() (int64, error) {
-	return 0, &Error{Op: "free", Path: b.path, Reason: ReasonIO, Err: errors.ErrUnsupported}
+	return 0, &Error{Op: "free", Path: b.path, Reason: ReasonUnsupported, Err: errors.ErrUnsupported}
 }
 
 // Resize adopts a device that was made larger.

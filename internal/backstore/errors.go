@@ -28,6 +28,7 @@ const (
 	ReasonTooLarge      Reason = "too_large"       // more than the kind can address
 	ReasonBadOption     Reason = "bad_option"      // an option is missing or has no meaning
 	ReasonUnknownKind   Reason = "unknown_kind"    // no such kind of store
+	ReasonUnsupported   Reason = "unsupported"     // this kind of store cannot tell or do that
 )
 
 func (r Reason) Error() string { return string(r) }
@@ -38,6 +39,7 @@ func Reasons() []Reason {
 		ReasonOutOfRange, ReasonClosed, ReasonFlushFailed, ReasonMediumGone, ReasonIO, ReasonLocked,
 		ReasonSizeMismatch, ReasonSizeMissing, ReasonShrinkRefused, ReasonDeviceSize, ReasonWrongType,
 		ReasonNoDirect, ReasonUnaligned, ReasonTooLarge, ReasonBadOption, ReasonUnknownKind,
+		ReasonUnsupported,
 	}
 }
 

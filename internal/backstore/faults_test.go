@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const scriptSize = 256 << 10
+
 // script is one of everything. model is what the store must hold if each step
 // does what it says; a step that fails leaves its range in doubt until a later
 // step has written all of it.
@@ -57,8 +59,8 @@ func (s *script) run() {
 	s.step("extent", 0, 0, nil, func() error { _, _, err := f.NextExtent(0); return err })
 	s.step("allocated", 0, 0, nil, func() error { _, err := f.Allocated(); return err })
 	s.step("free", 0, 0, nil, func() error { _, err := f.Free(); return err })
-	s.step("resize", 0, 0, nil, func() error { return f.Resize(testSize + 4096) })
-	s.step("end", testSize-512, 512, p[:512], func() error { _, err := f.WriteAt(p[:512], testSize-512); return err })
+	s.step("resize", 0, 0, nil, func() error { return f.Resize(scriptSize + 4096) })
+	s.step("end", scriptSize-512, 512, p[:512], func() error { _, err := f.WriteAt(p[:512], scriptSize-512); return err })
 	s.step("sync", 0, 0, nil, f.Sync)
 }
 
@@ -98,17 +100,17 @@ func TestFailsAtEveryCall(t *testing.T) {
 				for n := 1; ; n++ {
 					o := o
 					o.Path = filepath.Join(dir, fmt.Sprint(n))
-					o.Size = testSize
+					o.Size = scriptSize
 					faults := &backtest.Faults{}
 					o.Files = faults
 					f, err := openFile(o)
 					require.NoError(t, err)
-					_, err = f.WriteAt(make([]byte, 4096), testSize-4096)
+					_, err = f.WriteAt(make([]byte, 4096), scriptSize-4096)
 					require.NoError(t, err)
 					opened := faults.Calls("")
 					faults.Nth("", n, errno)
 
-					s := &script{t: t, f: f, model: make([]byte, testSize), doubt: make([]bool, testSize)}
+					s := &script{t: t, f: f, model: make([]byte, scriptSize), doubt: make([]bool, scriptSize)}
 					s.run()
 					struck := faults.Calls("")-opened >= n
 					if struck && s.first == nil {

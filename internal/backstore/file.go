@@ -313,13 +313,7 @@ func (f *File) Resize(n int64) error {
 	if err := f.whole(); err != nil {
 		return err
 	}
-	var err error
-	if f.preallocated {
-		err = f.sys.Fallocate(f.fd, 0, old, n-old)
-	} else {
-		err = f.sys.Ftruncate(f.fd, n)
-	}
-	if err != nil {
+	if err := f.lengthen(old, n); err != nil {
 		return f.fail("resize", err)
 	}
 	if err := f.sys.Fsync(f.fd); err != nil {
@@ -327,6 +321,19 @@ func (f *File) Resize(n int64) error {
 	}
 	f.size.Store(n)
 	return nil
+}
+
+func (f *File) lengthen(old, n int64) error {
+	if !f.preallocated {
+		return f.sys.Ftruncate(f.fd, n)
+	}
+	err := f.sys.Fallocate(f.fd, 0, old, n-old)
+	if err != nil {
+		// A disk that fills up on the way leaves the file longer by a part,
+		// and the next start would refuse its size. Nothing lives there yet.
+		f.sys.Ftruncate(f.fd, old)
+	}
+	return err
 }
 
 func refuseShrink(path string, old, n int64) error {

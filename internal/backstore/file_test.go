@@ -215,6 +215,30 @@ func TestResizeIsKept(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
+// fullOnTheWay is a disk that fills up in the middle of an allocation.
+type fullOnTheWay struct{ backstore.Kernel }
+
+func (k fullOnTheWay) Fallocate(fd int, mode uint32, off, n int64) error {
+	if mode == 0 && off > 0 {
+		if err := k.Kernel.Fallocate(fd, mode, off, n/2); err != nil {
+			return err
+		}
+		return unix.ENOSPC
+	}
+	return k.Kernel.Fallocate(fd, mode, off, n)
+}
+
+func TestResizeThatRunsOutOfSpaceLeavesTheFile(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "d")
+	f := newFile(t, backstore.FileOptions{Path: path, Preallocate: true, Files: fullOnTheWay{}})
+	require.ErrorIs(t, f.Resize(2*testSize), unix.ENOSPC)
+	require.Equal(t, int64(testSize), f.Size())
+	require.NoError(t, f.Close())
+	f, err := openFile(backstore.FileOptions{Path: path, Size: testSize})
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
 func TestResizeOfDirectFileMustBeAligned(t *testing.T) {
 	f := newFile(t, backstore.FileOptions{Path: filepath.Join(t.TempDir(), "d"), Direct: true})
 	require.ErrorIs(t, f.Resize(testSize+1), backstore.ReasonUnaligned)

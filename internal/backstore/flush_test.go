@@ -193,3 +193,14 @@ func TestWaitersOfAFailedFlushFail(t *testing.T) {
 		require.NoError(t, f.Sync())
 	})
 }
+
+// The flush of a Resize is one like any other; the size does not change when
+// it is not durable.
+func TestFailedFlushOfResizeLatches(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	faults.Nth(backtest.SysFsync, 1, unix.EIO)
+	err := f.Resize(2 * testSize)
+	require.True(t, flushFailed(err))
+	require.Equal(t, int64(testSize), f.Size())
+	require.Equal(t, err, f.Sync())
+}

@@ -263,3 +263,63 @@ func TestPowerLossCampaignFindsLies(t *testing.T) {
 		t.Logf("%s: %v", name, err)
 	}
 }
+
+// A power cut at any system call of the creation leaves no file or all of it;
+// once Open has returned the file stays.
+func TestCreationAndPowerLoss(t *testing.T) {
+	for _, preallocate := range []bool{false, true} {
+		for n := 1; ; n++ {
+			returned := false
+			for seed := range uint64(20) {
+				fs := backtest.NewCrashFS()
+				calls := 0
+				o := backstore.FileOptions{Path: "/d/disk.img", Size: plSize, Preallocate: preallocate, Files: &backtest.Faults{Next: fs, Before: func(string) error {
+					if calls++; calls == n {
+						fs.Crash(seed)
+					}
+					if calls >= n {
+						return unix.EIO
+					}
+					return nil
+				}}}
+				_, err := openFile(o)
+				if returned = err == nil; returned {
+					fs.Crash(seed)
+				}
+				o.Files, o.Size = fs, 0
+				f, err := openFile(o)
+				if err == nil {
+					require.Equal(t, int64(plSize), f.Size())
+					require.Zero(t, len(bytes.Trim(readAll(t, f), "\x00")))
+					continue
+				}
+				require.False(t, returned, "the file was promised: %v", err)
+				require.ErrorIs(t, err, backstore.ReasonSizeMissing, "no file, rather than an empty one")
+				_, err = fs.Open(o.Path, unix.O_RDWR, 0)
+				require.ErrorIs(t, err, unix.ENOENT, "cut at call %d", n)
+			}
+			if returned {
+				require.Greater(t, n, 8)
+				break
+			}
+		}
+	}
+}
+
+// Killing the process loses nothing of what was written, only the lock.
+func TestKilledProcessOnCrashFS(t *testing.T) {
+	fs := backtest.NewCrashFS()
+	o := backstore.FileOptions{Path: "/disk.img", Size: plSize, Files: fs}
+	f, err := openFile(o)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte("written"), 0)
+	require.NoError(t, err)
+	_, err = openFile(o)
+	require.ErrorIs(t, err, backstore.ReasonLocked)
+	fs.Kill()
+	_, err = f.WriteAt([]byte("zombie!"), 0)
+	require.ErrorIs(t, err, unix.EBADF)
+	f, err = openFile(o)
+	require.NoError(t, err)
+	require.Equal(t, "written", string(readAll(t, f)[:7]))
+}

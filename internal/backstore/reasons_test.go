@@ -114,7 +114,8 @@ func TestEveryReason(t *testing.T) {
 			faults.Nth(backtest.SysFdatasync, 1, unix.EIO)
 			return f.Sync()
 		}, unix.EIO},
-		{backstore.ReasonDeviceSize, "beyond the device", func() error { return deviceSize(t) }, nil},
+		{backstore.ReasonDeviceSize, "beyond the device", func() error { return fakeBlock(t).Resize(2 * testSize) }, nil},
+		{backstore.ReasonUnsupported, "free space of a device", func() error { _, err := fakeBlock(t).Free(); return err }, errors.ErrUnsupported},
 	}
 	reached := map[backstore.Reason]bool{}
 	for _, c := range cases {
@@ -153,13 +154,13 @@ func (k fakeDevice) Stat(fd int) (backstore.FileInfo, error) {
 
 func (fakeDevice) BlockSizes(int) (logical, physical int, err error) { return 512, 4096, nil }
 
-func deviceSize(t *testing.T) error {
+func fakeBlock(t *testing.T) *backstore.Block {
 	path := filepath.Join(t.TempDir(), "device")
 	require.NoError(t, os.WriteFile(path, make([]byte, testSize), 0o600))
 	b, err := backstore.OpenBlock(context.Background(), backstore.BlockOptions{Path: path, Files: fakeDevice{}, LockWait: time.Second})
 	require.NoError(t, err)
-	defer b.Close()
-	return b.Resize(2 * testSize)
+	t.Cleanup(func() { b.Close() })
+	return b
 }
 
 // The block store's own rules hold on a file that passes for a device.

@@ -58,7 +58,7 @@ type Volume interface {
 	Allocated() (int64, error)
 
 	// Free is the number of bytes the store can still grow by: the space left
-	// in the file system. ErrUnsupported when nobody can tell.
+	// in the file system. ReasonUnsupported when nobody can tell.
 	Free() (int64, error)
 
 	// Resize grows the store to n bytes; what is new reads as zeros. It never

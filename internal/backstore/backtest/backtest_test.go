@@ -190,6 +190,46 @@ func TestFailNth(t *testing.T) {
 	require.Equal(t, 6, f.Calls(backtest.OpRead))
 }
 
+// Every kind of call can be made to fail, and nothing else fails with it.
+func TestFailEveryOp(t *testing.T) {
+	call := map[backtest.Op]func(v backstore.Volume) error{
+		backtest.OpRead:         func(v backstore.Volume) error { _, err := v.ReadAt(make([]byte, 8), 0); return err },
+		backtest.OpWrite:        func(v backstore.Volume) error { _, err := v.WriteAt(make([]byte, 8), 0); return err },
+		backtest.OpWriteDurable: func(v backstore.Volume) error { return v.WriteDurable(make([]byte, 8), 0) },
+		backtest.OpSync:         func(v backstore.Volume) error { return v.Sync() },
+		backtest.OpDiscard:      func(v backstore.Volume) error { return v.Discard(0, 8) },
+		backtest.OpWriteZeros:   func(v backstore.Volume) error { return v.WriteZeros(0, 8) },
+		backtest.OpExtent:       func(v backstore.Volume) error { _, _, err := v.NextExtent(0); return err },
+		backtest.OpCopy:         func(v backstore.Volume) error { _, err := v.CopyRange(0, 8, 8); return err },
+		backtest.OpResize:       func(v backstore.Volume) error { return v.Resize(size) },
+		backtest.OpClose:        func(v backstore.Volume) error { return v.Close() },
+	}
+	require.Len(t, call, len(backtest.Ops()))
+	for _, fails := range backtest.Ops() {
+		f := backtest.NewFail(ram(t))
+		f.From(fails, 1, unix.EIO)
+		for _, op := range backtest.Ops() {
+			err := call[op](f)
+			if op == fails {
+				require.ErrorIs(t, err, unix.EIO, "%s", op)
+			} else {
+				require.NoError(t, err, "%s while %s fails", op, fails)
+			}
+		}
+	}
+	f := backtest.NewFail(ram(t))
+	f.Nth(backtest.OpRead, 1, unix.EIO)
+	_, err := f.TryReadAt(make([]byte, 8), 0)
+	require.ErrorIs(t, err, unix.EIO)
+	f.Nth(backtest.OpCopy, 1, unix.EIO)
+	_, ok, err := f.CopyFrom(ram(t), 0, 0, 8)
+	require.ErrorIs(t, err, unix.EIO)
+	require.True(t, ok, "failed, rather than not possible")
+	_, ok, err = f.CopyFrom(ram(t), 0, 0, 8)
+	require.NoError(t, err)
+	require.False(t, ok)
+}
+
 func TestFailShort(t *testing.T) {
 	f := backtest.NewFail(ram(t))
 	f.Short(backtest.OpWrite, 1, 3, nil)
@@ -271,6 +311,32 @@ func TestStallPicksAndDelays(t *testing.T) {
 		require.NoError(t, s.Sync())
 		require.Equal(t, 3*time.Second, time.Since(start))
 	})
+}
+
+func TestStallKinds(t *testing.T) {
+	for _, c := range []struct {
+		stall      func(*backtest.Stall)
+		held, free func(*backtest.Stall) error
+	}{
+		{(*backtest.Stall).StallReads,
+			func(s *backtest.Stall) error { _, err := s.ReadAt(make([]byte, 8), 0); return err },
+			func(s *backtest.Stall) error { _, err := s.WriteAt(make([]byte, 8), 0); return err }},
+		{(*backtest.Stall).StallSyncs,
+			func(s *backtest.Stall) error { return s.WriteDurable(make([]byte, 8), 0) },
+			func(s *backtest.Stall) error { _, err := s.WriteAt(make([]byte, 8), 0); return err }},
+		{(*backtest.Stall).StallSyncs,
+			func(s *backtest.Stall) error { return s.Sync() },
+			func(s *backtest.Stall) error { _, err := s.ReadAt(make([]byte, 8), 0); return err }},
+	} {
+		s := backtest.NewStall(ram(t))
+		c.stall(s)
+		require.NoError(t, c.free(s))
+		done := make(chan error, 1)
+		go func() { done <- c.held(s) }()
+		s.WaitFor(1)
+		s.Release()
+		require.NoError(t, <-done)
+	}
 }
 
 func TestLogTellsWhatWasAppliedAfter(t *testing.T) {
