@@ -227,7 +227,7 @@ func (u *Unit) detach(x *itl) {
 	x.abort(func(*Task) bool { return true }, nil, false)
 	forget := func() {
 		u.mu.Lock()
-		u.nexuses = slices.DeleteFunc(u.nexuses, func(o *itl) bool { return o == x })
+		u.forget(x)
 		u.mu.Unlock()
 	}
 	d := &drain{left: 1, done: forget}

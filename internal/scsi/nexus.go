@@ -69,7 +69,8 @@ type itl struct {
 	mu      sync.Mutex // guards all below; leaf lock
 	ua      []*Check
 	tasks   *Task  // every task from its first wait or its entry into the gate to its end
-	gated   int    // tasks inside the gate
+	listed  int    // tasks in tasks
+	gated   int    // of them inside the gate
 	closed  bool   // the nexus is gone; nothing enters any more
 	prevent bool   // PREVENT ALLOW MEDIUM REMOVAL
 	echo    []byte // WRITE BUFFER; nil: never written
@@ -118,6 +119,7 @@ func (x *itl) refusal(row *Command, c pr.Class) error {
 }
 
 func (x *itl) push(t *Task) {
+	x.listed++
 	t.prev, t.next = nil, x.tasks
 	if x.tasks != nil {
 		x.tasks.prev = t
@@ -126,6 +128,7 @@ func (x *itl) push(t *Task) {
 }
 
 func (x *itl) remove(t *Task) {
+	x.listed--
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else {
@@ -144,23 +147,29 @@ func (x *itl) gone() bool {
 	return x.closed
 }
 
-// wait lists a task that waits: for its data or for a worker. It reports
-// false if the nexus is gone.
-func (x *itl) wait(t *Task, s taskState) bool {
+// wait lists a task that waits: for its data or for a worker. An error is the
+// task's end: the nexus is gone, or has too many.
+func (x *itl) wait(t *Task, s taskState) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.list(t, s)
+}
+
+// list is wait with x.mu held.
+func (x *itl) list(t *Task, s taskState) error {
 	if x.closed || t.doomed {
-		if t.state != taskNew {
-			x.remove(t)
-		}
-		t.state = taskEnded
-		return false
+		x.end(t)
+		return errAborted
 	}
 	if t.state == taskNew {
+		if x.listed >= maxNexusTasks && t.cmd.Flags&Control == 0 {
+			t.state = taskEnded
+			return errTaskSetFull
+		}
 		x.push(t)
 	}
 	t.state = s
-	return true
+	return nil
 }
 
 // enter is the gate: from here to leave, the task's call may be inside the
@@ -245,13 +254,4 @@ func (x *itl) unhold(h *hold) {
 	for _, t := range tasks {
 		x.unit.queueFor(t).add(t)
 	}
-}
-
-// Counters count what one nexus did at one unit. Read them at any time.
-type Counters struct {
-	Commands  [opClasses]atomic.Uint64
-	ReadByte  atomic.Uint64
-	WriteByte atomic.Uint64
-	Conflicts atomic.Uint64
-	Errors    atomic.Uint64
 }

@@ -66,6 +66,7 @@ type Unit struct {
 	data   queue
 	ctl    queue // one worker: PR OUT and what must not wait behind data
 
+	tasks    taskSet
 	ranges   *rangeLock
 	behind   background
 	memory   memory
@@ -73,6 +74,7 @@ type Unit struct {
 
 	mu      sync.Mutex // guards all below and changes of conf
 	nexuses []*itl
+	past    Totals         // of nexuses that are gone
 	seen    map[Nexus]bool // had a session since start
 }
 
@@ -172,10 +174,13 @@ func (u *Unit) submit(x *itl, t *Task) Progress {
 		return u.finish(t, err)
 	}
 	t.Need = need
+	if t.Attr == Ordered || u.tasks.last.Load() != nil {
+		u.order(t)
+	}
 	if len(t.Out) < need {
 		t.own()
-		if !x.wait(t, taskWaiting) {
-			return u.finish(t, errAborted)
+		if err := x.wait(t, taskWaiting); err != nil {
+			return u.finish(t, err)
 		}
 		return NeedData
 	}
@@ -221,6 +226,9 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 	}
 	if c := row.checkBits(&t.CDB); c != nil {
 		return 0, c
+	}
+	if t.Attr >= ACA {
+		return 0, ErrInvalidField // there is never an auto contingent allegiance
 	}
 	if err := u.fits(row, t); err != nil {
 		return 0, err
@@ -334,6 +342,14 @@ func (t *Task) blocks() uint64 {
 // unit's workers.
 func (u *Unit) dispatch(x *itl, t *Task) Progress {
 	row := t.cmd
+	if t.behind != nil {
+		t.own()
+		if parked, err := u.park(x, t); parked {
+			return Pending
+		} else if err != nil {
+			return u.finish(t, err)
+		}
+	}
 	away := row.Flags&(Slow|Control) != 0 || row.Defer != nil && row.Defer(t)
 	if !away && row.LBA.Len == 0 {
 		u.execute(t)
@@ -350,8 +366,8 @@ func (u *Unit) dispatch(x *itl, t *Task) Progress {
 		t.hurried = false
 	}
 	t.own()
-	if !x.wait(t, taskQueued) {
-		return u.finish(t, errAborted)
+	if err := x.wait(t, taskQueued); err != nil {
+		return u.finish(t, err)
 	}
 	if h != nil && h.park(t) {
 		return Pending
@@ -421,6 +437,7 @@ func (u *Unit) finish(t *Task, err error) Progress {
 	}
 	want := t.Want
 	t.settle(err)
+	u.ended(t)
 	if t.Failure == nil {
 		c := &t.itl.Counters
 		c.Commands[t.cmd.Class].Add(1)

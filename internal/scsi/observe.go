@@ -1,0 +1,190 @@
+package scsi
+
+import (
+	"math/bits"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// UnitState is a unit at one moment, for people and metrics.
+type UnitState struct {
+	Blocks     uint64
+	BlockSize  uint32
+	WriteCache bool
+	ReadOnly   bool
+	Failure    error // why writes are refused, until an operator clears it; nil: they are not
+	NotReady   error // why nothing is served; nil: it is
+	Total      Totals
+	Nexuses    []NexusState // in the order of their logins
+}
+
+// NexusState is what one live nexus did at a unit.
+type NexusState struct {
+	Nexus  Nexus
+	Totals Totals
+}
+
+// State returns a picture of u. It waits for no I/O.
+func (u *Unit) State() UnitState {
+	f := u.conf.Load()
+	s := UnitState{Blocks: f.blocks, BlockSize: f.blockSize, WriteCache: f.writeCache, ReadOnly: f.readOnly || f.swp}
+	if f.failed != nil {
+		s.Failure = f.failed
+	}
+	if f.notReady != nil {
+		s.NotReady = f.notReady
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s.Total = u.past
+	for _, x := range u.nexuses {
+		t := x.Counters.read()
+		s.Total.add(&t)
+		s.Nexuses = append(s.Nexuses, NexusState{x.it.nexus, t})
+	}
+	return s
+}
+
+// Allocated returns how many bytes of the medium take up space; ok is false if
+// the medium does not know. It may wait for the medium.
+func (u *Unit) Allocated() (n int64, ok bool) {
+	if u.caps.account == nil {
+		return 0, false
+	}
+	n, err := u.caps.account.Allocated()
+	return n, err == nil
+}
+
+// Grown takes up the size that the medium has now, if it grew, and tells the
+// initiators. SBC-4 r22 4.7: CAPACITY DATA HAS CHANGED.
+func (u *Unit) Grown() {
+	size := uint64(u.medium.Size())
+	grew := false
+	u.change(func(f *conf) {
+		if blocks := size >> f.shift; blocks > f.blocks {
+			f.blocks, grew = blocks, true
+		}
+	})
+	if grew {
+		u.raiseOthers(nil, UACapacityChanged)
+	}
+}
+
+// Counters count what one nexus did at one unit.
+type Counters struct {
+	Commands  [opClasses]atomic.Uint64 // that ended with GOOD
+	ReadByte  atomic.Uint64
+	WriteByte atomic.Uint64
+	Conflicts atomic.Uint64
+	Errors    atomic.Uint64
+	took      [opClasses]atomic.Pointer[latency] // made when the first one counts
+}
+
+// Totals are Counters at one moment.
+type Totals struct {
+	Commands   [opClasses]uint64
+	ReadBytes  uint64
+	WriteBytes uint64
+	Conflicts  uint64
+	Errors     uint64
+	Latency    [opClasses]Latency
+}
+
+// OpClasses lists the operation classes, in the order of Totals.
+func OpClasses() []OpClass {
+	all := make([]OpClass, opClasses)
+	for i := range all {
+		all[i] = OpClass(i)
+	}
+	return all
+}
+
+func (c *Counters) read() Totals {
+	t := Totals{
+		ReadBytes: c.ReadByte.Load(), WriteBytes: c.WriteByte.Load(),
+		Conflicts: c.Conflicts.Load(), Errors: c.Errors.Load(),
+	}
+	for i := range t.Commands {
+		t.Commands[i] = c.Commands[i].Load()
+		if l := c.took[i].Load(); l != nil {
+			t.Latency[i] = l.read()
+		}
+	}
+	return t
+}
+
+func (t *Totals) add(o *Totals) {
+	t.ReadBytes += o.ReadBytes
+	t.WriteBytes += o.WriteBytes
+	t.Conflicts += o.Conflicts
+	t.Errors += o.Errors
+	for i := range t.Commands {
+		t.Commands[i] += o.Commands[i]
+		t.Latency[i].Nanoseconds += o.Latency[i].Nanoseconds
+		for j := range t.Latency[i].Counts {
+			t.Latency[i].Counts[j] += o.Latency[i].Counts[j]
+		}
+	}
+}
+
+// Latency is how long commands took, from the arrival of the command to the
+// last byte of the answer: a histogram whose buckets double.
+type Latency struct {
+	Counts      [latencyBuckets]uint64 // Counts[i] took at most LatencyBound(i), the last one any time
+	Nanoseconds uint64                 // in total
+}
+
+const (
+	latencyBuckets = 20
+	// latencyShift makes the first bucket end at 2^14 ns, 16 µs; the last but
+	// one ends at 4.3 s.
+	latencyShift = 14
+)
+
+// LatencyBound is the upper end of bucket i of a Latency. The last bucket has
+// none.
+func LatencyBound(i int) time.Duration { return 1 << (latencyShift + i) }
+
+type latency struct {
+	counts [latencyBuckets]atomic.Uint64
+	sum    atomic.Uint64
+}
+
+func (l *latency) add(d time.Duration) {
+	d = max(d, 0)
+	i := min(bits.Len64(uint64(max(d, 1)-1)>>latencyShift), latencyBuckets-1)
+	l.counts[i].Add(1)
+	l.sum.Add(uint64(d))
+}
+
+func (l *latency) read() (s Latency) {
+	for i := range s.Counts {
+		s.Counts[i] = l.counts[i].Load()
+	}
+	s.Nanoseconds = l.sum.Load()
+	return s
+}
+
+// Took notes how long t took as its initiator saw it. The transport calls it
+// when the last byte of the answer is written, before Reset; aborted tasks are
+// left out.
+func (t *Task) Took(d time.Duration) {
+	if t.itl == nil || t.cmd == nil || t.Aborted {
+		return
+	}
+	p := &t.itl.Counters.took[t.cmd.Class]
+	l := p.Load()
+	if l == nil {
+		p.CompareAndSwap(nil, new(latency))
+		l = p.Load()
+	}
+	l.add(d)
+}
+
+// forget drops x and keeps what it counted. u.mu is held.
+func (u *Unit) forget(x *itl) {
+	t := x.Counters.read()
+	u.past.add(&t)
+	u.nexuses = slices.DeleteFunc(u.nexuses, func(o *itl) bool { return o == x })
+}
