@@ -1,6 +1,8 @@
 package iscsi
 
 import (
+	"time"
+
 	"nas-target/internal/iscsi/pdu"
 )
 
@@ -56,6 +58,7 @@ func (c *conn) flush() {
 		n, err := c.tr.write(c.out.unsent())
 		c.stats.Writes++
 		c.stats.BytesOut += uint64(n)
+		c.now = c.srv.clock() // once for all that this write finished
 		c.out.wrote(n, c.onWritten)
 		if err == errWouldBlock {
 			c.blocked = true
@@ -104,6 +107,7 @@ func (c *conn) writer() {
 // freeOwner releases who waited for the last byte to be written.
 func (c *conn) freeOwner(o owner) {
 	if o.t != nil {
+		o.t.scsi.Took(time.Duration(c.now - o.t.started))
 		c.recycle(o.t)
 	}
 	o.buf.Release()
