@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newConfig(), newVersion())
+	root.AddCommand(newServe(), newBench(), newConfig(), newVersion())
 	return root
 }
 

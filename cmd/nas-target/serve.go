@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,7 @@ Without --config the lab default runs: a witness disk and a shared disk on
 }
 
 func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) error {
-	conf, err := load(file)
+	conf, err := loadConfig(file)
 	if err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	return nil
 }
 
-func load(file string) (*config.Config, error) {
+func loadConfig(file string) (*config.Config, error) {
 	if file == "" {
 		return config.Lab()
 	}
@@ -111,8 +113,17 @@ Try in another terminal:
   iscsi-ls -s iscsi://%s
   iscsi-inq %s
   qemu-img info %s
+  %s bench %s
 
 Ctrl-C stops it; the disks stay.
 
-`, portal, url, url)
+`, portal, url, url, self(), url)
+}
+
+// self is how this program is called, as a person would type it.
+func self() string {
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "/go-build") {
+		return "go run ./cmd/nas-target"
+	}
+	return os.Args[0]
 }

@@ -91,7 +91,7 @@ func answerBare(c net.Conn) error {
 }
 
 // loadBare keeps depth requests outstanding on each of the connections.
-func loadBare(ctx context.Context, addr string, r row, d time.Duration) (load, error) {
+func loadBare(ctx context.Context, addr string, r row, d time.Duration) (measured, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -106,7 +106,7 @@ func loadBare(ctx context.Context, addr string, r row, d time.Duration) (load, e
 		if err != nil {
 			cancel()
 			wg.Wait()
-			return load{}, err
+			return measured{}, err
 		}
 		stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 		wg.Go(func() {
@@ -124,15 +124,15 @@ func loadBare(ctx context.Context, addr string, r row, d time.Duration) (load, e
 	}
 	wg.Wait()
 	if first != nil {
-		return load{}, first
+		return measured{}, first
 	}
 	took := time.Since(start)
 	slices.Sort(all)
 	n := len(all)
 	if n == 0 {
-		return load{}, errors.New("no reply")
+		return measured{}, errors.New("no reply")
 	}
-	return load{IOs: int64(n), Took: took, P50: all[n/2], P99: all[n*99/100]}, nil
+	return measured{IOs: int64(n), Took: took, P50: all[n/2], P99: all[n*99/100]}, nil
 }
 
 // askBare runs one connection until the deadline and returns the time of each

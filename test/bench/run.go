@@ -38,7 +38,7 @@ func measure(ctx context.Context, s subject, up map[subject]bool, r row, d time.
 	}
 	target0, err := peers.UsageOf(s.pid())
 	client0 := selfCPU()
-	var l load
+	var l measured
 	if err == nil {
 		l, err = s.load(ctx, r, d)
 	}

@@ -13,8 +13,8 @@ import (
 	"nas-target/test/peers"
 )
 
-// load is what one measurement saw from the client's side.
-type load struct {
+// measured is what one measurement saw from the client's side.
+type measured struct {
 	IOs      int64
 	Took     time.Duration
 	P50, P99 time.Duration
@@ -25,7 +25,7 @@ type subject interface {
 	name() string
 	start(ctx context.Context) error
 	stop()
-	load(ctx context.Context, r row, d time.Duration) (load, error)
+	load(ctx context.Context, r row, d time.Duration) (measured, error)
 	pid() int
 }
 
@@ -63,7 +63,7 @@ func (s *target) pid() int { return s.t.PID() }
 
 // load measures under a hard limit: a target that hangs is killed, which
 // closes its sockets, which ends the generator.
-func (s *target) load(ctx context.Context, r row, d time.Duration) (load, error) {
+func (s *target) load(ctx context.Context, r row, d time.Duration) (measured, error) {
 	ctx, cancel := context.WithTimeout(ctx, d+patience)
 	defer cancel()
 	stop := context.AfterFunc(ctx, s.t.Kill)
@@ -71,9 +71,9 @@ func (s *target) load(ctx context.Context, r row, d time.Duration) (load, error)
 	l, err := s.gen(ctx, s.t, r, d)
 	switch {
 	case ctx.Err() != nil:
-		return load{}, fmt.Errorf("hung: killed after %v", d+patience)
+		return measured{}, fmt.Errorf("hung: killed after %v", d+patience)
 	case s.t.Gone():
-		return load{}, errors.New("its process ended")
+		return measured{}, errors.New("its process ended")
 	}
 	return l, err
 }
@@ -122,7 +122,7 @@ func (b *bare) stop() {
 
 func (b *bare) pid() int { return b.cmd.Process.Pid }
 
-func (b *bare) load(ctx context.Context, r row, d time.Duration) (load, error) {
+func (b *bare) load(ctx context.Context, r row, d time.Duration) (measured, error) {
 	ctx, cancel := context.WithTimeout(ctx, d+patience)
 	defer cancel()
 	return loadBare(ctx, b.addr, r, d)
