@@ -36,7 +36,7 @@ func (x *itl) abort(match func(*Task) bool, d *drain, told bool) int {
 			x.end(t)
 			ended = append(ended, t)
 		case taskQueued:
-			if x.unit.queueFor(t).take(t) {
+			if x.unit.queueFor(t).take(t) || x.unit.unpark(t) {
 				x.end(t)
 				ended = append(ended, t)
 			} // else a worker or a hold has it and will find it doomed
@@ -76,6 +76,7 @@ func (d *drain) add() {
 }
 
 func (u *Unit) finishAborted(t *Task) {
+	u.ended(t)
 	t.In, t.Want = nil, 0
 	if t.tasError {
 		t.Status = TaskAborted

@@ -60,20 +60,22 @@ type Task struct {
 	Failure  error     // why the status is not GOOD, for events; nil otherwise
 
 	// Owned by the logical unit.
-	cmd      *Command
-	unit     *Unit
-	conf     *conf // the unit's configuration this command runs under
-	itl      *itl
-	state    taskState
-	doomed   bool // aborted while in the gate: the result will be dropped
-	tasError bool // answer TASK ABORTED instead of silence
-	hurried  bool // on the transport's goroutine: return errElsewhere rather than wait
-	begun    bool // has changed the medium: RESERVATION CONFLICT would be untrue
-	drains   []*drain
-	next     *Task // in itl.tasks
-	prev     *Task
-	qnext    *Task // in a work queue
-	scratch  [4]uint64
+	cmd       *Command
+	unit      *Unit
+	conf      *conf // the unit's configuration this command runs under
+	itl       *itl
+	state     taskState
+	doomed    bool // aborted while in the gate: the result will be dropped
+	tasError  bool // answer TASK ABORTED instead of silence
+	hurried   bool // on the transport's goroutine: return errElsewhere rather than wait
+	begun     bool // has changed the medium: RESERVATION CONFLICT would be untrue
+	drains    []*drain
+	behind    *barrier   // an ORDERED task's own, or that of the newest ORDERED task before this one
+	followers []*barrier // of newer ORDERED tasks
+	next      *Task      // in itl.tasks
+	prev      *Task
+	qnext     *Task // in a work queue
+	scratch   [4]uint64
 }
 
 type taskState uint8

@@ -29,13 +29,14 @@ type queue struct {
 
 func (q *queue) add(t *Task) {
 	q.mu.Lock()
-	t.qnext = nil
-	if q.tail == nil {
-		q.head = t
-	} else {
-		q.tail.qnext = t
+	switch t.qnext = nil; {
+	case q.tail == nil:
+		q.head, q.tail = t, t
+	case t.Attr == HeadOfQueue:
+		t.qnext, q.head = q.head, t
+	default:
+		q.tail.qnext, q.tail = t, t
 	}
-	q.tail = t
 	q.len++
 	start := q.running == 0 || q.running < q.max && workersRunning.Load() < processWorkers
 	if start {
