@@ -24,8 +24,10 @@ func init() {
 func compareAndWriteBytes(t *Task) (int, error) {
 	n := t.blocks()
 	switch {
-	case n == 0:
+	case n == 0 && t.OutLen == 0:
 		return 0, nil
+	case n == 0:
+		return 0, ErrInvalidField.AtCDB(13, 7) // data for no block: a count that did not fit the field
 	case n > maxCompareBlocks:
 		return 0, ErrInvalidField.AtCDB(13, 7)
 	}

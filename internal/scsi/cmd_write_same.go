@@ -27,7 +27,7 @@ const (
 )
 
 func writeSameBytes(t *Task) (int, error) {
-	if n := t.blocks(); n == 0 || n > maxBulkBlocks { // WSNZ
+	if n := t.blocks(); n == 0 || n > maxWriteSameBlocks { // WSNZ
 		return 0, ErrInvalidField.AtCDB(int(t.cmd.Blocks.At), 7)
 	}
 	if t.CDB[1]&bitUnmap != 0 && !t.conf.thin {

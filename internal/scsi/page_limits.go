@@ -14,9 +14,13 @@ const (
 	// maxCompareBlocks is MAXIMUM COMPARE AND WRITE LENGTH: more than one block
 	// could be torn by a power cut.
 	maxCompareBlocks = 1
-	// maxBulkBlocks is the longest range of one UNMAP or WRITE SAME, in blocks:
-	// short enough to end before an initiator loses patience.
+	// maxBulkBlocks is the longest range of one UNMAP, in blocks: short enough
+	// to end before an initiator loses patience.
 	maxBulkBlocks = 1 << 20
+	// maxWriteSameBlocks is MAXIMUM WRITE SAME LENGTH. 65,535 is what fits
+	// WRITE SAME(10), and with more than that libiscsi sends a WRITE of as many
+	// blocks, whatever MAXIMUM TRANSFER LENGTH says.
+	maxWriteSameBlocks = 1<<16 - 1
 	// maxUnmapDescriptors is MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT.
 	maxUnmapDescriptors = 256
 	// optimalTransfer is OPTIMAL TRANSFER LENGTH, in bytes; Linux splits larger
@@ -42,7 +46,7 @@ func appendLimits(b []byte, t *Task) []byte {
 		binary.BigEndian.PutUint32(at(28), f.unmapGranularity)
 		binary.BigEndian.PutUint32(at(32), 1<<31|f.unmapAlignment)
 	}
-	binary.BigEndian.PutUint64(at(36), maxBulkBlocks)
+	binary.BigEndian.PutUint64(at(36), maxWriteSameBlocks)
 	return append(b, p...)
 }
 

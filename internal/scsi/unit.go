@@ -241,6 +241,12 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 		need, err = row.OutBytes(t)
 	case row.Blocks.Len != 0:
 		need = int(t.blocks()) << t.conf.shift
+		if short := int(t.OutLen); short < need && short&(int(t.conf.blockSize)-1) == 0 {
+			// RFC 7143 §11.4.5: the blocks that the initiator has are written,
+			// and the overflow tells of the others. libiscsi demands it.
+			t.Want = int64(need)
+			return short, nil
+		}
 	default:
 		need = int(row.Length.In(&t.CDB))
 		if need > MaxParameterList {
