@@ -119,6 +119,22 @@ func (u *Unit) Apply(op Op, env Env, drain func(before, after *Access)) Outcome 
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return u.applyAndTell(op, env, drain)
+}
+
+// ApplyIf is Apply for a change that is meant for one state: it does nothing,
+// and reports false, unless accept approves of the state that op will change.
+func (u *Unit) ApplyIf(accept func(State) bool, op Op, env Env, drain func(before, after *Access)) (Outcome, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if s := u.state.Load(); !accept(*s) {
+		return Outcome{Before: *s, After: *s}, false
+	}
+	return u.applyAndTell(op, env, drain), true
+}
+
+// applyAndTell is Apply with u.mu held.
+func (u *Unit) applyAndTell(op Op, env Env, drain func(before, after *Access)) Outcome {
 	r := Record{Unit: u.id, Op: op, Before: *u.state.Load(), Started: u.clock()}
 	u.apply(&r, env, drain)
 	if u.events.Out != nil {

@@ -450,3 +450,28 @@ func TestEveryReasonIsReached(t *testing.T) {
 		distinct[r] = true
 	}
 }
+
+// A change that was meant for one state does not meet another, not even one
+// that comes in between its look and its turn.
+func TestApplyIfMeetsTheStateItWasMeantFor(t *testing.T) {
+	var told []pr.Record
+	u := openUnit(t, pr.Config{Events: pr.Events{Out: func(r pr.Record) { told = append(told, r) }}})
+	registered(t, u, 'a')
+	seen := u.State()
+	registered(t, u, 'b')
+	told = nil
+
+	same := func(s pr.State) bool { return s.Equal(seen) }
+	out, ok := u.ApplyIf(same, pr.Op{Action: pr.OperatorClear}, pr.Env{}, nil)
+	require.False(t, ok)
+	require.Equal(t, u.State(), out.After)
+	require.Len(t, u.State().Registrations, 2)
+	require.Empty(t, told)
+
+	seen = u.State()
+	out, ok = u.ApplyIf(same, pr.Op{Action: pr.OperatorClear}, pr.Env{}, nil)
+	require.True(t, ok)
+	require.True(t, out.Verdict.OK())
+	require.Empty(t, u.State().Registrations)
+	require.Len(t, told, 1)
+}

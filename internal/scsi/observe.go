@@ -41,7 +41,9 @@ func (u *Unit) State() UnitState {
 	for _, x := range u.nexuses {
 		t := x.Counters.read()
 		s.Total.add(&t)
-		s.Nexuses = append(s.Nexuses, NexusState{x.it.nexus, t})
+		if !x.gone() { // its last calls are still in the medium
+			s.Nexuses = append(s.Nexuses, NexusState{x.it.nexus, t})
+		}
 	}
 	return s
 }
