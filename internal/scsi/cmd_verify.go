@@ -59,7 +59,7 @@ func writeVerifyBytes(t *Task) (int, error) {
 	if t.byteCheck() > checkAll {
 		return 0, ErrInvalidField.AtCDB(1, 2)
 	}
-	return int(t.blocks()) << t.conf.shift, nil
+	return t.writeBytes(), nil
 }
 
 // runVerify looks at the medium, not at a cache that may still differ from it.
@@ -85,7 +85,8 @@ func runVerify(t *Task) error {
 
 // runWriteVerify writes through to stable storage and reads back.
 func runWriteVerify(t *Task) error {
-	lba, n, p := t.lba(), t.blocks(), t.Out[:t.Need]
+	lba, p := t.lba(), t.Out[:t.Need]
+	n := uint64(len(p)) >> t.conf.shift
 	if n == 0 {
 		return nil
 	}

@@ -138,6 +138,7 @@ func TestTransferLengthsThatDisagree(t *testing.T) {
 		require.EqualValues(t, 1024, r.Want)
 		require.Equal(t, append(pattern(out, 7), before[8*512+out:10*512]...), b.at(8, 2))
 	}
+	before = string(b.medium.data)
 	r := b.do("2a 00 00000004 00 0002 00", pattern(5000, 9), 0)
 	require.Equal(t, Good, r.Status)
 	require.EqualValues(t, 1024, r.Want)

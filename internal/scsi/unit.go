@@ -240,13 +240,7 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 	case row.OutBytes != nil:
 		need, err = row.OutBytes(t)
 	case row.Blocks.Len != 0:
-		need = int(t.blocks()) << t.conf.shift
-		if short := int(t.OutLen); short < need && short&(int(t.conf.blockSize)-1) == 0 {
-			// RFC 7143 §11.4.5: the blocks that the initiator has are written,
-			// and the overflow tells of the others. libiscsi demands it.
-			t.Want = int64(need)
-			return short, nil
-		}
+		need = t.writeBytes()
 	default:
 		need = int(row.Length.In(&t.CDB))
 		if need > MaxParameterList {
@@ -257,10 +251,22 @@ func (u *Unit) admit(x *itl, t *Task) (need int, err error) {
 		t.Want = int64(need)
 		err = ErrInvalidIU
 	}
-	if err == nil {
+	if err == nil && t.Want == 0 {
 		t.Want = int64(need)
 	}
 	return need, err
+}
+
+// writeBytes is how many bytes of Data-Out a write takes: all its blocks, or
+// as many whole ones as the initiator gives. The overflow in the answer tells
+// of the others; libiscsi demands it so. RFC 7143 §11.4.5.
+func (t *Task) writeBytes() int {
+	need := int(t.blocks()) << t.conf.shift
+	if short := int(t.OutLen); short < need && short&(int(t.conf.blockSize)-1) == 0 {
+		t.Want = int64(need)
+		return short
+	}
+	return need
 }
 
 // MaxParameterList bounds a parameter list, in bytes: memory is promised only
