@@ -10,6 +10,7 @@ type Config struct {
 	// and the disks that have no path of their own.
 	DataDir string   `mapstructure:"data_dir"`
 	Log     Log      `mapstructure:"log"`
+	Page    Page     `mapstructure:"page"`
 	Portals []Portal `mapstructure:"portals"`
 	Targets []Target `mapstructure:"targets"`
 }
@@ -18,6 +19,15 @@ type Config struct {
 type Log struct {
 	Level  string `mapstructure:"level"`  // debug, info, warn or error
 	Format string `mapstructure:"format"` // console or json
+}
+
+// Page is where browsers, and programs elsewhere, find the daemon's page, API
+// and metrics.
+type Page struct {
+	Listen      string   `mapstructure:"listen"`      // IP address and port; "": nowhere
+	Certificate string   `mapstructure:"certificate"` // PEM files; needed beyond loopback
+	Key         string   `mapstructure:"key"`
+	Hosts       []string `mapstructure:"hosts"` // names it is asked for by, beside its address
 }
 
 // Portal is one target portal group: addresses that are one SCSI target port.

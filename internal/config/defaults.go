@@ -5,9 +5,10 @@ import "reflect"
 // What a configuration that does not mention a key gets. Lists have none: who
 // names no portal listens nowhere.
 var defaults = map[string]any{
-	"data_dir":    "/var/lib/nas-target",
-	"log::level":  "info",
-	"log::format": "console",
+	"data_dir":     "/var/lib/nas-target",
+	"log::level":   "info",
+	"log::format":  "console",
+	"page::listen": "127.0.0.1:3280",
 }
 
 // environment variables that stand over the file.

@@ -25,6 +25,7 @@ func validate(c *Config, report func(path, reason string)) {
 	if !slices.Contains([]string{"console", "json"}, c.Log.Format) {
 		report("log.format", fmt.Sprintf("%q is neither console nor json", c.Log.Format))
 	}
+	validatePage(&c.Page, report)
 	groups := validatePortals(c, report)
 	targets, luns := map[string]string{}, map[string]string{}
 	for i := range c.Targets {
@@ -47,6 +48,23 @@ func unique[K comparable](seen map[K]string, value K, path string, report func(p
 		return
 	}
 	seen[value] = path
+}
+
+// validatePage keeps the page on this machine unless it is encrypted.
+func validatePage(p *Page, report func(path, reason string)) {
+	if (p.Certificate == "") != (p.Key == "") {
+		report("page.certificate", "a certificate and its key go together")
+	}
+	if p.Listen == "" {
+		return
+	}
+	at, err := netip.ParseAddrPort(p.Listen)
+	switch {
+	case err != nil:
+		report("page.listen", fmt.Sprintf("%q is not an IP address with a port, such as 127.0.0.1:3280", p.Listen))
+	case !at.Addr().Unmap().IsLoopback() && p.Certificate == "":
+		report("page.listen", "beyond this machine the page needs a certificate and a key")
+	}
 }
 
 func validatePortals(c *Config, report func(path, reason string)) map[uint16]string {
