@@ -54,23 +54,27 @@ func hunt(pattern string, listOnly, verbose bool) error {
 		return err
 	}
 	defer os.RemoveAll(h.dir)
-	survivors := 0
+	survived, useless := 0, 0
 	for _, m := range chosen {
 		start := time.Now()
 		killed, err := h.try(m)
-		if err != nil {
-			return err
-		}
 		verdict := "killed  "
-		if !killed {
+		switch {
+		case err != nil:
+			verdict = "USELESS "
+			useless++
+		case !killed:
 			verdict = "SURVIVED"
-			survivors++
+			survived++
 		}
 		fmt.Printf("%s %5.1fs  %s\n", verdict, time.Since(start).Seconds(), m.name)
+		if err != nil {
+			fmt.Println(err)
+		}
 	}
-	fmt.Printf("%d mutants, %d survived\n", len(chosen), survivors)
-	if survivors > 0 {
-		return fmt.Errorf("%d mutants survived: the tests named for them do not see the defect", survivors)
+	fmt.Printf("%d mutants, %d survived, %d useless\n", len(chosen), survived, useless)
+	if survived+useless > 0 {
+		return fmt.Errorf("%d mutants are not noticed by the tests named for them, %d prove nothing", survived, useless)
 	}
 	return nil
 }
@@ -82,7 +86,8 @@ type hunter struct {
 	sound   map[string]bool // tests that pass without any mutant
 }
 
-// try reports whether the mutant's tests notice it.
+// try reports whether the mutant's tests notice it. An error means that it
+// proves nothing: it has no place, does not compile, or its tests fail anyway.
 func (h *hunter) try(m mutant) (killed bool, err error) {
 	if !h.sound[m.test] {
 		if out, err := h.test(m.test, ""); err != nil {

@@ -23,7 +23,7 @@ type mutant struct {
 //	file internal/pr/unit.go
 //	test ./internal/pr -run TestApplyOrder
 //	<<<<
-//	text that occurs once in the file
+//	text that occurs once in the file; lines, or part of one
 //	====
 //	what stands there instead
 //	>>>>
@@ -62,7 +62,9 @@ func parse(list, text string) ([]mutant, error) {
 	if state != "head" {
 		return nil, fmt.Errorf("%s: the last mutant is not closed by >>>>", list)
 	}
-	for _, m := range out {
+	for i := range out {
+		m := &out[i]
+		m.old, m.new = strings.TrimSuffix(m.old, "\n"), strings.TrimSuffix(m.new, "\n")
 		if m.name == "" || m.file == "" || m.test == "" || m.old == "" {
 			return nil, fmt.Errorf("%s: a mutant needs a name, file, test and <<<< text", m.list)
 		}

@@ -32,7 +32,7 @@ func TestParseRefusesWhatItCannotRead(t *testing.T) {
 	ms, err := parse("l", "# comment\n\n"+good+"\n"+good)
 	require.NoError(t, err)
 	require.Len(t, ms, 2)
-	require.Equal(t, mutant{name: "a", file: "f", test: "./x -run Y", old: "old\n", new: "new\n", list: "l:3"}, ms[0])
+	require.Equal(t, mutant{name: "a", file: "f", test: "./x -run Y", old: "old", new: "new", list: "l:3"}, ms[0])
 	for _, bad := range []string{
 		"file f\n",
 		"== a\nfile f\ntest t\n<<<<\nold\n====\nnew\n",

@@ -265,14 +265,21 @@ func TestReadErrorIsNotLoss(t *testing.T) {
 	d := acknowledged(t, small, want)
 	f := attachSim(t, d, small)
 	d.countReads = true
-	// Of the calls of a load, which fail? All of them: nothing is known, and
-	// that is not the same as lost.
-	d.failAt(1, 1<<30, unix.EIO, 0)
-	_, _, err := f.Load(simUnit)
-	require.ErrorIs(t, err, unix.EIO)
-	require.NotErrorIs(t, err, pr.ErrLost)
-	_, err = f.Save(simUnit, pr.State{}, 2)
-	require.ErrorIs(t, err, pr.ErrStale, "nothing may be saved over what was not read")
+	// Of the calls of a load, which fail? All that read, or all of them:
+	// nothing is known, and that is not the same as lost.
+	for _, kind := range []string{"read", "sync"} {
+		d.fault = func(_ int, k string) (error, int) {
+			if k == kind {
+				return unix.EIO, 0
+			}
+			return nil, 0
+		}
+		_, _, err := f.Load(simUnit)
+		require.ErrorIs(t, err, unix.EIO, kind)
+		require.NotErrorIs(t, err, pr.ErrLost, kind)
+		_, err = f.Save(simUnit, pr.State{}, 2)
+		require.ErrorIs(t, err, pr.ErrStale, "nothing may be saved over what was not read")
+	}
 	// One of them, whichever: the state or an error, never another state.
 	for n := 1; n < 20; n++ {
 		d.failAt(n, n, unix.EIO, 0)
