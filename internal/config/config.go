@@ -68,14 +68,17 @@ type Initiator struct {
 
 // LUN is a logical unit of a target.
 type LUN struct {
-	LUN        uint16 `mapstructure:"lun"`
-	Name       string `mapstructure:"name"` // unique in the configuration; the identity in the data directory goes by it
-	Backstore  string `mapstructure:"backstore"`
-	BlockSize  int    `mapstructure:"block_size"` // bytes, 512 or 4096
-	WriteCache bool   `mapstructure:"write_cache"`
-	ReadOnly   bool   `mapstructure:"read_only"`
-	NAA        string `mapstructure:"naa"`    // takes over another target's identifier
-	Serial     string `mapstructure:"serial"` // takes over another target's serial number
+	LUN       uint16 `mapstructure:"lun"`
+	Name      string `mapstructure:"name"` // unique in the configuration; the identity in the data directory goes by it
+	Backstore string `mapstructure:"backstore"`
+	BlockSize int    `mapstructure:"block_size"` // bytes, 512 or 4096
+	// PhysicalBlockSize is what the disk is said to write at once, in bytes;
+	// 0: 4096, or what the block device says.
+	PhysicalBlockSize int    `mapstructure:"physical_block_size"`
+	WriteCache        bool   `mapstructure:"write_cache"`
+	ReadOnly          bool   `mapstructure:"read_only"`
+	NAA               string `mapstructure:"naa"`    // takes over another target's identifier
+	Serial            string `mapstructure:"serial"` // takes over another target's serial number
 
 	// Options are the backstore's own: a pointer to the options struct of its
 	// kind (backstore.Kind.NewOptions).

@@ -144,6 +144,9 @@ func validateLUN(l *LUN, path string, report func(path, reason string)) {
 	if l.BlockSize != 512 && l.BlockSize != 4096 {
 		report(path+".block_size", fmt.Sprintf("%d is neither 512 nor 4096", l.BlockSize))
 	}
+	if p := l.PhysicalBlockSize; p != 0 && (p < l.BlockSize || p > 64<<10 || p&(p-1) != 0) {
+		report(path+".physical_block_size", fmt.Sprintf("%d is no power of two from block_size to 65536", p))
+	}
 	if l.NAA != "" {
 		if _, err := ParseNAA(l.NAA); err != nil {
 			report(path+".naa", err.Error())

@@ -64,7 +64,7 @@ func unitConfig(c *config.LUN, id *identity, store backstore.Store, events *scsi
 			Name: c.Name, UUID: id.UUID, NAA: id.UUID.naa(), Serial: id.UUID.serial(),
 			Vendor: vendor, Product: product, Revision: revision(),
 		},
-		BlockSize: c.BlockSize, ReadOnly: c.ReadOnly, WriteCache: c.WriteCache, Events: events,
+		BlockSize: c.BlockSize, PhysicalBlock: c.PhysicalBlockSize, ReadOnly: c.ReadOnly, WriteCache: c.WriteCache, Events: events,
 	}
 	if c.NAA != "" {
 		uc.NAA, _ = config.ParseNAA(c.NAA) // validated
@@ -75,6 +75,9 @@ func unitConfig(c *config.LUN, id *identity, store backstore.Store, events *scsi
 	if v, ok := store.(backstore.Volume); ok {
 		g := v.Geometry()
 		uc.Rotational, uc.Thin = g.Rotational, g.Thin
+		if uc.PhysicalBlock == 0 && g.LogicalBlock != 0 { // a device, which knows
+			uc.PhysicalBlock = max(g.PhysicalBlock, c.BlockSize)
+		}
 	}
 	return uc
 }
