@@ -152,3 +152,10 @@ func (r *Raw) Close() error { return r.nc.Close() }
 
 // Reset breaks the connection at once: the peer sees a TCP reset.
 func (r *Raw) Reset() { r.nc.Reset() }
+
+// Detach hands the transport over, with what had already been read from it. The
+// Raw must not be used afterwards.
+func (r *Raw) Detach() (nc net.Conn, early []byte) {
+	early, _ = r.in.r.Peek(r.in.r.Buffered())
+	return r.nc.Conn, early
+}
