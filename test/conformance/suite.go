@@ -18,6 +18,7 @@ type Suite struct {
 	Tool     Tool
 	Kind     peers.Kind
 	Dir      string       // for disks and logs
+	Physical int          // physical block size of our daemon's disk, in bytes; 0: its default
 	Observed func(Result) // called after each test; may be nil
 }
 
@@ -79,5 +80,5 @@ func (s Suite) start(ctx context.Context, n int) (*peers.Target, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	return s.Kind.Start(ctx, dir, peers.Disk{Path: disk})
+	return s.Kind.Start(ctx, dir, peers.Disk{Path: disk, PhysicalBlock: s.Physical})
 }

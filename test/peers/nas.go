@@ -46,11 +46,8 @@ targets:
         name: disk
         backstore: file
         path: %s
-        # As tgt reports it. libiscsi's GetLBAStatus.UnmapSingle fails with more
-        # than one logical block in a physical one: it asks for a block and
-        # expects the answer to begin at a later one.
-        physical_block_size: 512
-`, addr, nasIQN, d.Path)
+        physical_block_size: %d
+`, addr, nasIQN, d.Path, d.PhysicalBlock)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

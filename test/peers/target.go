@@ -13,7 +13,8 @@ import (
 
 // Disk is what a target is asked to serve.
 type Disk struct {
-	Path string // an existing file; its size is the LUN's
+	Path          string // an existing file; its size is the LUN's
+	PhysicalBlock int    // bytes; 0: the target's default. Ours alone heeds it.
 }
 
 // Kind knows how to start one sort of target.
