@@ -14,8 +14,10 @@ var (
 	ErrSpaceInProgress    = &Check{Key: KeyNotReady, ASC: 0x04, ASCQ: 0x14, Reason: "space-allocation-in-progress"}
 	ErrSanitizeInProgress = &Check{Key: KeyNotReady, ASC: 0x04, ASCQ: 0x1b, Reason: "sanitize-in-progress"}
 
-	ErrWriteError = &Check{Key: KeyMediumError, ASC: 0x0c, ASCQ: 0x00, Reason: "write-error"}
-	ErrReadError  = &Check{Key: KeyMediumError, ASC: 0x11, ASCQ: 0x00, Reason: "read-error"}
+	ErrWriteError     = &Check{Key: KeyMediumError, ASC: 0x0c, ASCQ: 0x00, Reason: "write-error"}
+	ErrFormatFailed   = &Check{Key: KeyMediumError, ASC: 0x31, ASCQ: 0x01, Reason: "format-failed"}
+	ErrSanitizeFailed = &Check{Key: KeyMediumError, ASC: 0x31, ASCQ: 0x03, Reason: "sanitize-failed"}
+	ErrReadError      = &Check{Key: KeyMediumError, ASC: 0x11, ASCQ: 0x00, Reason: "read-error"}
 
 	ErrInternal       = &Check{Key: KeyHardwareError, ASC: 0x44, ASCQ: 0x00, Reason: "internal-target-failure"}
 	ErrFlushFailed    = &Check{Key: KeyHardwareError, ASC: 0x44, ASCQ: 0x00, Reason: "flush-failed"}

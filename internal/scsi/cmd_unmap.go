@@ -104,8 +104,11 @@ func (u *Unit) sharing(e extent, f func() error) error {
 // discard makes an extent read as zeros and gives its space back; commit
 // follows.
 func (u *Unit) discard(t *Task, e extent) error {
+	return u.sweep(t, e, sweepBytes, u.discardRaw)
+}
+
+// discardRaw is discard for who holds the range.
+func (u *Unit) discardRaw(e extent) error {
 	shift := u.conf.Load().shift
-	return u.sweep(t, e, sweepBytes, func(e extent) error {
-		return u.writeFailed(e.lba, u.caps.discard.Discard(int64(e.lba)<<shift, int64(e.n)<<shift))
-	})
+	return u.writeFailed(e.lba, u.caps.discard.Discard(int64(e.lba)<<shift, int64(e.n)<<shift))
 }

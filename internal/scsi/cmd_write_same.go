@@ -88,10 +88,13 @@ func (u *Unit) zero(t *Task, e extent) error {
 	if u.caps.zero == nil {
 		return u.repeat(t, e, zeros[:u.conf.Load().blockSize])
 	}
+	return u.sweep(t, e, sweepBytes, u.zeroRaw)
+}
+
+// zeroRaw is zero for who holds the range.
+func (u *Unit) zeroRaw(e extent) error {
 	shift := u.conf.Load().shift
-	return u.sweep(t, e, sweepBytes, func(e extent) error {
-		return u.writeFailed(e.lba, u.caps.zero.WriteZeros(int64(e.lba)<<shift, int64(e.n)<<shift))
-	})
+	return u.writeFailed(e.lba, u.caps.zero.WriteZeros(int64(e.lba)<<shift, int64(e.n)<<shift))
 }
 
 // repeat writes the same block over an extent; commit follows.

@@ -38,15 +38,17 @@ const (
 	Unavailable
 	// Transition: accepted while the ALUA state changes.
 	Transition
-	// WhileSanitize: accepted while SANITIZE runs. SBC-4 r22 4.11.
+	// WhileSanitize: accepted while FORMAT UNIT or SANITIZE runs. SBC-4 r22 4.11.
 	WhileSanitize
 	// WithoutPR: accepted while the reservation state is not loaded or lost.
 	// SPC-4 r37 5.13.5.2, 5.13.5.3.
 	WithoutPR
 	// AnyLength: MAXIMUM TRANSFER LENGTH does not bound the command.
 	AnyLength
+	// AfterErase: accepted after a FORMAT UNIT or SANITIZE that failed.
+	AfterErase
 
-	lastFlag = AnyLength
+	lastFlag = AfterErase
 )
 
 // Field is a big-endian number in a CDB: first byte and width. The zero Field

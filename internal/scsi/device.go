@@ -148,15 +148,6 @@ func (it *IT) Resume(t *Task) Progress {
 	}
 	t.state = taskQueued // an abort now only marks it: its end is decided here
 	x.mu.Unlock()
-	t.conf = t.unit.conf.Load() // it may have changed while the data came
-	if err := t.unit.fits(t.cmd, t); err != nil {
-		x.mu.Lock()
-		if x.end(t); t.doomed {
-			err = errAborted
-		}
-		x.mu.Unlock()
-		return t.unit.finish(t, err)
-	}
 	return t.unit.dispatch(x, t)
 }
 

@@ -40,7 +40,7 @@ var classNames = map[pr.Class]string{
 }
 
 var flagNames = []string{
-	"no-ua", "any-lun", "writes", "slow", "control", "standby", "unavailable", "transition", "while-sanitize", "without-pr", "any-length",
+	"no-ua", "any-lun", "writes", "slow", "control", "standby", "unavailable", "transition", "while-sanitize", "without-pr", "any-length", "after-erase",
 }
 
 func (f Flags) names() string {

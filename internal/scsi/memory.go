@@ -7,6 +7,7 @@ import "sync"
 type Memory struct {
 	Information string // SET IDENTIFYING INFORMATION, any bytes
 	Text        string // its text information, UTF-8
+	Erase       Erase  // FORMAT UNIT or SANITIZE that has not ended well
 }
 
 // memory holds what the unit remembers. What could not be saved did not

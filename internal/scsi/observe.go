@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
 	"sync/atomic"
@@ -40,7 +41,7 @@ func (u *Unit) State() UnitState {
 	s.Total = u.past
 	for _, x := range u.nexuses {
 		t := x.Counters.read()
-		s.Total.add(&t)
+		s.Total.Add(&t)
 		if !x.gone() { // its last calls are still in the medium
 			s.Nexuses = append(s.Nexuses, NexusState{x.it.nexus, t})
 		}
@@ -56,6 +57,14 @@ func (u *Unit) Allocated() (n int64, ok bool) {
 	}
 	n, err := u.caps.account.Allocated()
 	return n, err == nil
+}
+
+// CommandName names the command that a CDB asks for, in the standards' words.
+func CommandName(cdb [16]byte) string {
+	if row, _ := lookup(&cdb); row != nil {
+		return row.Name
+	}
+	return fmt.Sprintf("opcode %02xh", cdb[0])
 }
 
 // Grown takes up the size that the medium has now, if it grew, and tells the
@@ -116,7 +125,8 @@ func (c *Counters) read() Totals {
 	return t
 }
 
-func (t *Totals) add(o *Totals) {
+// Add counts o with t.
+func (t *Totals) Add(o *Totals) {
 	t.ReadBytes += o.ReadBytes
 	t.WriteBytes += o.WriteBytes
 	t.Conflicts += o.Conflicts
@@ -135,6 +145,14 @@ func (t *Totals) add(o *Totals) {
 type Latency struct {
 	Counts      [latencyBuckets]uint64 // Counts[i] took at most LatencyBound(i), the last one any time
 	Nanoseconds uint64                 // in total
+}
+
+// Count returns how many commands l knows.
+func (l *Latency) Count() (n uint64) {
+	for _, c := range l.Counts {
+		n += c
+	}
+	return n
 }
 
 const (
@@ -187,6 +205,6 @@ func (t *Task) Took(d time.Duration) {
 // forget drops x and keeps what it counted. u.mu is held.
 func (u *Unit) forget(x *itl) {
 	t := x.Counters.read()
-	u.past.add(&t)
+	u.past.Add(&t)
 	u.nexuses = slices.DeleteFunc(u.nexuses, func(o *itl) bool { return o == x })
 }

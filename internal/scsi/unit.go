@@ -98,7 +98,7 @@ type conf struct {
 	clockOffset int64 // against the host's clock, milliseconds
 
 	failed   *Check // latched: a flush failed and nobody cleared it
-	notReady *Check // format, sanitize, missing medium
+	notReady *Check // an erase goes on or has failed
 }
 
 // NewUnit builds a logical unit on m, with reservations r.
@@ -146,7 +146,13 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	if f.blocks == 0 {
 		return nil, fmt.Errorf("medium of %d bytes is smaller than one block", m.Size())
 	}
+	if e := u.memory.now.Erase; e.Kind != EraseNone {
+		f.notReady = e.sense()
+	}
 	u.conf.Store(f)
+	if e := u.memory.now.Erase; e.Kind != EraseNone && !e.Failed {
+		u.goErase(e)
+	}
 	return u, nil
 }
 
@@ -280,16 +286,17 @@ func (u *Unit) ready(row *Command, t *Task) error {
 			return c
 		}
 	}
-	if c := u.notReady(t); c != nil && row.Flags&WhileSanitize == 0 {
-		return c
+	c := u.notReady(t)
+	if c == nil || row.Flags&WhileSanitize != 0 || row.Flags&AfterErase != 0 && eraseFailed(c) {
+		return nil
 	}
-	return nil
+	return c
 }
 
 // notReady returns why the unit serves nothing now, with how far it has come.
 func (u *Unit) notReady(t *Task) *Check {
 	c := t.conf.notReady
-	if c == nil || c.ASCQ == ErrManualIntervention.ASCQ {
+	if c == nil || c.Key != KeyNotReady {
 		return c
 	}
 	return c.WithProgress(uint16(u.progress.Load()))
@@ -412,7 +419,10 @@ func (u *Unit) execute(t *Task) (move bool) {
 		u.finish(t, err)
 		return false
 	}
-	err := t.call()
+	err := u.recheck(t)
+	if err == nil {
+		err = t.call()
+	}
 	move = err == errElsewhere
 	if x.leave(t, move) {
 		err, move = errAborted, false
@@ -421,6 +431,22 @@ func (u *Unit) execute(t *Task) (move bool) {
 		u.finish(t, err)
 	}
 	return move
+}
+
+// recheck looks again at what the configuration decides, if it has changed
+// since the task was admitted. Inside the gate this is final: who changes the
+// configuration and then drains the gate knows that nothing of the old one is
+// left.
+func (u *Unit) recheck(t *Task) error {
+	f := u.conf.Load()
+	if f == t.conf {
+		return nil
+	}
+	t.conf = f
+	if err := u.ready(t.cmd, t); err != nil {
+		return err
+	}
+	return u.fits(t.cmd, t)
 }
 
 // call runs the handler; its panic becomes HARDWARE ERROR. A broken invariant
