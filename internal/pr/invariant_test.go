@@ -2,6 +2,7 @@ package pr
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,10 +93,31 @@ func TestNames(t *testing.T) {
 	for _, typ := range Types {
 		require.True(t, typ.Valid())
 	}
+
+	// What logs and metrics say is told apart.
+	said := map[string]bool{}
+	say := func(words ...fmt.Stringer) {
+		clear(said)
+		for _, w := range words {
+			require.NotEmpty(t, w.String())
+			require.False(t, said[w.String()], "%s twice", w)
+			said[w.String()] = true
+		}
+	}
+	var types, codesSaid, actions []fmt.Stringer
 	for typ := range Type(16) {
-		require.NotEmpty(t, typ.String())
+		types = append(types, typ)
 	}
-	for c := range codes {
-		require.NotEmpty(t, c.String())
+	for c := range codes + 1 {
+		codesSaid = append(codesSaid, c)
 	}
+	for a := range OperatorClear + 2 {
+		actions = append(actions, a)
+	}
+	say(types...)
+	say(codesSaid...)
+	say(actions...)
+	say(Normal, InformationLost, NotReady, Condition(3))
+	say(RaiseUA, AbortTasks, AllowRemoval, EffectKind(9))
+	say(ReservationsPreempted, ReservationsReleased, RegistrationsPreempted, UA(9))
 }

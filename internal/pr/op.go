@@ -8,23 +8,22 @@ import "fmt"
 type Action uint8
 
 const (
-	Register                Action = 0x00
-	Reserve                 Action = 0x01
-	Release                 Action = 0x02
-	Clear                   Action = 0x03
-	Preempt                 Action = 0x04
-	PreemptAndAbort         Action = 0x05
-	RegisterAndIgnore       Action = 0x06 // REGISTER AND IGNORE EXISTING KEY
-	RegisterAndMove         Action = 0x07
-	ReplaceLostReservation  Action = 0x08
-	lastServiceActionOnWire Action = 0x1f
+	Register               Action = 0x00
+	Reserve                Action = 0x01
+	Release                Action = 0x02
+	Clear                  Action = 0x03
+	Preempt                Action = 0x04
+	PreemptAndAbort        Action = 0x05
+	RegisterAndIgnore      Action = 0x06 // REGISTER AND IGNORE EXISTING KEY
+	RegisterAndMove        Action = 0x07
+	ReplaceLostReservation Action = 0x08
 )
 
 const (
 	LegacyReserve Action = 0x40 + iota // RESERVE(6), RESERVE(10)
 	LegacyRelease                      // RELEASE(6), RELEASE(10)
 
-	// Events. They never fail.
+	// Events.
 
 	NexusLoss     // From is gone: logout, connection or session loss, I_T NEXUS RESET
 	LUReset       // LOGICAL UNIT RESET, target warm or cold reset
@@ -32,38 +31,27 @@ const (
 	OperatorClear // an administrator removes everything, lost information included
 )
 
+var actionNames = map[Action]string{
+	Register:               "register",
+	Reserve:                "reserve",
+	Release:                "release",
+	Clear:                  "clear",
+	Preempt:                "preempt",
+	PreemptAndAbort:        "preempt-and-abort",
+	RegisterAndIgnore:      "register-and-ignore",
+	RegisterAndMove:        "register-and-move",
+	ReplaceLostReservation: "replace-lost-reservation",
+	LegacyReserve:          "legacy-reserve",
+	LegacyRelease:          "legacy-release",
+	NexusLoss:              "nexus-loss",
+	LUReset:                "lu-reset",
+	PowerCycle:             "power-cycle",
+	OperatorClear:          "operator-clear",
+}
+
 func (a Action) String() string {
-	switch a {
-	case Register:
-		return "register"
-	case Reserve:
-		return "reserve"
-	case Release:
-		return "release"
-	case Clear:
-		return "clear"
-	case Preempt:
-		return "preempt"
-	case PreemptAndAbort:
-		return "preempt-and-abort"
-	case RegisterAndIgnore:
-		return "register-and-ignore"
-	case RegisterAndMove:
-		return "register-and-move"
-	case ReplaceLostReservation:
-		return "replace-lost-reservation"
-	case LegacyReserve:
-		return "legacy-reserve"
-	case LegacyRelease:
-		return "legacy-release"
-	case NexusLoss:
-		return "nexus-loss"
-	case LUReset:
-		return "lu-reset"
-	case PowerCycle:
-		return "power-cycle"
-	case OperatorClear:
-		return "operator-clear"
+	if name, ok := actionNames[a]; ok {
+		return name
 	}
 	return fmt.Sprintf("action-%#02x", uint8(a))
 }

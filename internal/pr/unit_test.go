@@ -279,6 +279,8 @@ func TestStaleUnitStandsDown(t *testing.T) {
 	require.Zero(t, other.Access().Rights(nexus('a')))
 	// Made the owner again, it goes on from what is saved.
 	require.NoError(t, other.Reload())
+	require.NoError(t, other.Reload(), "nothing to do")
+	require.Equal(t, "lun", other.ID())
 	require.True(t, other.State().Equal(one.State()))
 	registered(t, other, 'b')
 }
@@ -422,6 +424,10 @@ func TestUnstorableNamesAreRefused(t *testing.T) {
 	bad.TargetPorts = []pr.Port{{Name: string(long), RelativeID: 9}}
 	out := u.Apply(pr.Op{Action: pr.RegisterAndMove, From: nexus('a'), Key: 'a', ServiceKey: 1, RelativePort: 9,
 		Transports: []pr.TransportID{{Node: "b", Port: true}}}, bad, nil)
+	require.Equal(t, pr.ReasonPortName, out.Verdict.Reason)
+	lost, err := pr.Open(pr.Config{Store: &lossyStore{err: pr.ErrLost}})
+	require.ErrorIs(t, err, pr.ErrLost)
+	out = lost.Apply(pr.Op{Action: pr.ReplaceLostReservation, From: pr.Nexus{Initiator: string(long), Target: "t"}, ServiceKey: 1, Type: 1}, oneport, nil)
 	require.Equal(t, pr.ReasonPortName, out.Verdict.Reason)
 	for _, id := range []pr.TransportID{{Port: true}, {Node: string(long[:224]), Port: true}} {
 		out := u.Apply(pr.Op{Action: pr.Register, From: nexus('b'), ServiceKey: 1, SpecIPt: true, Transports: []pr.TransportID{id}}, oneport, nil)

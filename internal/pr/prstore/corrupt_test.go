@@ -268,11 +268,11 @@ func TestReadErrorIsNotLoss(t *testing.T) {
 	// Of the calls of a load, which fail? All that read, or all of them:
 	// nothing is known, and that is not the same as lost.
 	for _, kind := range []string{"read", "sync"} {
-		d.fault = func(_ int, k string) (error, int) {
+		d.fault = func(_ int, k string) (int, error) {
 			if k == kind {
-				return unix.EIO, 0
+				return 0, unix.EIO
 			}
-			return nil, 0
+			return 0, nil
 		}
 		_, _, err := f.Load(simUnit)
 		require.ErrorIs(t, err, unix.EIO, kind)

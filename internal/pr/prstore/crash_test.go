@@ -308,11 +308,11 @@ func TestTakingBackNeedsOneSlot(t *testing.T) {
 			fail = map[int]bool{2: true, 3: true}
 		}
 		d.calls = 0
-		d.fault = func(call int, _ string) (error, int) {
+		d.fault = func(call int, _ string) (int, error) {
 			if fail[call] {
-				return unix.EIO, 0
+				return 0, unix.EIO
 			}
-			return nil, 0
+			return 0, nil
 		}
 		out := u.Apply(crashOps[7], crashEnv, nil) // CLEAR
 		require.Equal(t, pr.StoreFailed, out.Verdict.Status)
@@ -337,14 +337,14 @@ func TestSaveBeginsWithTheSlotInDoubt(t *testing.T) {
 			torn, dead = 1, 2
 		}
 		d.calls = 0
-		d.fault = func(call int, _ string) (error, int) {
+		d.fault = func(call int, _ string) (int, error) {
 			switch call {
 			case torn:
-				return unix.EIO, sector
+				return sector, unix.EIO
 			case dead:
-				return unix.EIO, 0
+				return 0, unix.EIO
 			}
-			return nil, 0
+			return 0, nil
 		}
 		move := crashOps[10] // REGISTER AND MOVE: another payload, longer than a sector
 		require.Equal(t, pr.StoreFailed, u.Apply(move, crashEnv, nil).Verdict.Status)

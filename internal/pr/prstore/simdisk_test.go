@@ -19,7 +19,7 @@ type simDisk struct {
 	stopped bool // the process is gone: every call fails
 	// fault is asked at every counted call. A write is done for the first n
 	// bytes if it says so.
-	fault      func(call int, kind string) (err error, n int)
+	fault      func(call int, kind string) (n int, err error)
 	countReads bool
 	trace      []string
 }
@@ -47,12 +47,12 @@ func newSimDisk() *simDisk {
 // n bytes if it is a write, not at all otherwise.
 func (d *simDisk) stopAt(call, n int) {
 	d.calls = 0
-	d.fault = func(c int, _ string) (error, int) {
+	d.fault = func(c int, _ string) (int, error) {
 		if c == call {
 			d.stopped = true
-			return errStopped, n
+			return n, errStopped
 		}
-		return nil, 0
+		return 0, nil
 	}
 }
 
@@ -60,24 +60,24 @@ func (d *simDisk) stopAt(call, n int) {
 // bytes.
 func (d *simDisk) failAt(first, last int, err error, n int) {
 	d.calls = 0
-	d.fault = func(c int, _ string) (error, int) {
+	d.fault = func(c int, _ string) (int, error) {
 		if c >= first && c <= last {
-			return err, n
+			return n, err
 		}
-		return nil, 0
+		return 0, nil
 	}
 }
 
 func (d *simDisk) heal() { d.fault, d.stopped, d.calls = nil, false, 0 }
 
-func (d *simDisk) call(kind string) (error, int) {
+func (d *simDisk) call(kind string) (int, error) {
 	if d.stopped {
-		return errStopped, 0
+		return 0, errStopped
 	}
 	d.calls++
 	d.trace = append(d.trace, kind)
 	if d.fault == nil {
-		return nil, 0
+		return 0, nil
 	}
 	return d.fault(d.calls, kind)
 }
@@ -164,7 +164,7 @@ func (d *simDisk) open(name string) (handle, error) {
 }
 
 func (d *simDisk) create(name string) (handle, error) {
-	if err, _ := d.call("create"); err != nil {
+	if _, err := d.call("create"); err != nil {
 		return nil, err
 	}
 	f := &simFile{}
@@ -173,7 +173,7 @@ func (d *simDisk) create(name string) (handle, error) {
 }
 
 func (d *simDisk) rename(from, to string) error {
-	if err, _ := d.call("rename"); err != nil {
+	if _, err := d.call("rename"); err != nil {
 		return err
 	}
 	f := d.names[from]
@@ -186,7 +186,7 @@ func (d *simDisk) rename(from, to string) error {
 }
 
 func (d *simDisk) remove(name string) error {
-	if err, _ := d.call("remove"); err != nil {
+	if _, err := d.call("remove"); err != nil {
 		return err
 	}
 	if d.names[name] == nil {
@@ -197,7 +197,7 @@ func (d *simDisk) remove(name string) error {
 }
 
 func (d *simDisk) syncDir() error {
-	if err, _ := d.call("syncdir"); err != nil {
+	if _, err := d.call("syncdir"); err != nil {
 		return err
 	}
 	d.synced = maps.Clone(d.names)
@@ -216,7 +216,7 @@ func (h simHandle) ReadAt(p []byte, off int64) (int, error) {
 		return 0, errStopped
 	}
 	if h.d.countReads {
-		if err, _ := h.d.call("read"); err != nil {
+		if _, err := h.d.call("read"); err != nil {
 			return 0, err
 		}
 	}
@@ -231,7 +231,7 @@ func (h simHandle) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (h simHandle) WriteAt(p []byte, off int64) (int, error) {
-	err, n := h.d.call("write")
+	n, err := h.d.call("write")
 	if err == nil {
 		n = len(p)
 	}
@@ -252,7 +252,7 @@ func (h simHandle) Size() (int64, error) {
 }
 
 func (h simHandle) Allocate(size int64) error {
-	if err, _ := h.d.call("allocate"); err != nil {
+	if _, err := h.d.call("allocate"); err != nil {
 		return err
 	}
 	if n := int(size) - len(h.f.cache); n > 0 {
@@ -264,7 +264,7 @@ func (h simHandle) Allocate(size int64) error {
 // Sync is honest: it writes the whole file. A failed sync leaves the page
 // cache clean, as Linux does, and what it held unwritten.
 func (h simHandle) Sync() error {
-	if err, _ := h.d.call("sync"); err != nil {
+	if _, err := h.d.call("sync"); err != nil {
 		if !h.d.stopped {
 			h.f.dirty = nil
 		}
