@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"nas-target/internal/initiator"
@@ -20,6 +21,9 @@ type Bed struct {
 
 	conf Config
 	wire *wire // nil: direct
+
+	mu   sync.Mutex
+	here map[scsi.Nexus]*direct
 }
 
 // Config describes a Bed. The zero value is 2,048 blocks with a write cache
@@ -73,6 +77,7 @@ func (b *Bed) boot() {
 		ports = append(ports, scsi.Port{Name: portName(i), Relative: uint16(i + 1), Group: uint16(i + 1)})
 	}
 	b.Device = scsi.NewDevice(TargetName, ports)
+	b.here = map[scsi.Nexus]*direct{}
 	if b.conf.Wire {
 		b.wire = newWire(b)
 	}
@@ -118,5 +123,11 @@ func (b *Bed) Restart(store pr.Store) {
 func (b *Bed) Close() {
 	if b.wire != nil {
 		b.wire.close()
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, h := range b.here {
+		h.Cut()
 	}
 }

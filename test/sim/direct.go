@@ -16,8 +16,17 @@ type direct struct {
 	cut atomic.Bool
 }
 
+// loginDirect ends the nexus's session, if it has one, as a transport must.
 func (b *Bed) loginDirect(w Who) Host {
-	return &direct{bed: b, who: w, it: b.Device.Attach(b.nexus(w), scsi.LUNMap{0: b.Unit})}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.nexus(w)
+	if old := b.here[n]; old != nil {
+		old.Cut()
+	}
+	h := &direct{bed: b, who: w, it: b.Device.Attach(n, scsi.LUNMap{0: b.Unit})}
+	b.here[n] = h
+	return h
 }
 
 func (h *direct) Who() Who { return h.who }

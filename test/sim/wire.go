@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nas-target/internal/initiator"
@@ -69,10 +70,16 @@ func newWire(b *Bed) *wire {
 func (w *wire) login(who Who) (Host, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	h := &session{wire: w, who: who}
 	cfg := initiator.Config{
 		Addr: w.addrs[who.Port], Target: TargetName, InitiatorName: who.Name(), ISID: who.isid(),
-		Tolerant:    true, // violations are collected
-		OnViolation: w.violated,
+		Tolerant: true, // violations are collected
+		OnViolation: func(v initiator.Violation) {
+			// What is read after we gave the session up answers nobody.
+			if !h.gone.Load() {
+				w.violated(v)
+			}
+		},
 	}
 	cfg.Keys = initiator.Keys{
 		{Name: "MaxBurstLength", Value: strconv.Itoa(MaxBurst)},
@@ -94,7 +101,7 @@ func (w *wire) login(who Who) (Host, error) {
 			return nil, err
 		}
 	}
-	h := &session{wire: w, who: who, s: s}
+	h.s = s
 	w.mu.Lock()
 	w.hosts[h] = struct{}{}
 	w.mu.Unlock()
@@ -120,6 +127,7 @@ func (w *wire) close() {
 	w.hosts = nil
 	w.mu.Unlock()
 	for h := range hosts {
+		h.gone.Store(true)
 		h.s.Close()
 	}
 	now, cancel := context.WithCancel(context.Background())
@@ -132,11 +140,13 @@ type session struct {
 	wire *wire
 	who  Who
 	s    *initiator.Session
+	gone atomic.Bool
 }
 
 func (h *session) Who() Who { return h.who }
 
 func (h *session) Cut() {
+	h.gone.Store(true)
 	h.wire.forget(h)
 	h.s.Reset()
 }

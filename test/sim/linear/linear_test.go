@@ -1,0 +1,157 @@
+package linear
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/require"
+
+	"nas-target/test/sim"
+	"nas-target/test/sim/rules"
+)
+
+// limit is how long the checker may take over one history.
+const limit = 30 * time.Second
+
+// TestHistoriesAreLinearizable is G15.
+func TestHistoriesAreLinearizable(t *testing.T) {
+	for _, w := range []struct {
+		name      string
+		wire      bool
+		histories int
+	}{{"direct", false, 60}, {"wire", true, 15}} {
+		t.Run(w.name, func(t *testing.T) {
+			n := sim.Size(t, "LINEAR_HISTORIES", w.histories)
+			ops := sim.Size(t, "LINEAR_OPS", 150)
+			seed := sim.Seed(t)
+			var sum tally
+			parallel(n, func(i int) { sum.one(t, seed, i, ops, w.wire) })
+			t.Logf("%d histories of up to %d commands: %d granted, %d refused (%d more while rights changed hands), %d without an answer", n, ops, sum.good.Load(), sum.bad.Load(), sum.left.Load(), sum.unknown.Load())
+			t.Logf("undecided after %v: %d; slowest %v", limit, sum.undecided.Load(), time.Duration(sum.slowest.Load()))
+			require.LessOrEqual(t, float64(sum.undecided.Load()), 0.01*float64(n))
+			require.Greater(t, sum.unknown.Load(), int64(n)/2, "nothing was aborted or lost")
+			sim.Bound(t, "histories", n)
+		})
+	}
+}
+
+type tally struct {
+	good, bad, left, unknown, undecided, slowest atomic.Int64
+}
+
+func parallel(n int, f func(i int)) {
+	limit := make(chan struct{}, 3)
+	var wg sync.WaitGroup
+	for i := range n {
+		limit <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { <-limit }()
+			f(i)
+		}()
+	}
+	wg.Wait()
+}
+
+// one records a history and checks it.
+func (sum *tally) one(t *testing.T, seed uint64, i, ops int, wire bool) {
+	if t.Failed() {
+		return
+	}
+	h := sum.record(t, seed, i, ops, wire)
+	for _, o := range h {
+		switch out := o.Output.(output); {
+		case out.unknown:
+			sum.unknown.Add(1)
+		case out.result == rules.Good:
+			sum.good.Add(1)
+		default:
+			sum.bad.Add(1)
+		}
+	}
+	begin := time.Now()
+	model := spec.ToModel()
+	result, info := porcupine.CheckOperationsVerbose(model, h, limit)
+	if d := int64(time.Since(begin)); d > sum.slowest.Load() {
+		sum.slowest.Store(d)
+	}
+	switch result {
+	case porcupine.Unknown:
+		sum.undecided.Add(1)
+	case porcupine.Illegal:
+		f, err := os.CreateTemp("", "history-*.html")
+		if err == nil {
+			err = porcupine.Visualize(model, info, f)
+		}
+		t.Errorf("history %d has no order; see %s (%v)\n%s", i, f.Name(), err, explain(info, h))
+	}
+}
+
+// record lets a few nexuses loose on a new unit.
+func (sum *tally) record(t *testing.T, seed uint64, i, ops int, wire bool) []porcupine.Operation {
+	rng := sim.Rand(seed, i)
+	bed := sim.NewBed(sim.Config{
+		Blocks: 64, Ports: rules.Ports, Wire: wire,
+		Slow: time.Duration(rng.IntN(1500)) * time.Microsecond, WriteThrough: rng.IntN(3) == 0,
+	})
+	defer bed.Close()
+	r := &recorder{bed: bed, begin: time.Now()}
+	r.cuts.Store(int32(rng.IntN(4)))
+	n := 4 + rng.IntN(rules.Nexuses-3)
+	var wg sync.WaitGroup
+	for c := range n {
+		nexus := rules.Nexus((c*3 + i) % rules.Nexuses)
+		host, err := bed.Login(who(nexus))
+		require.NoError(t, err, fmt.Sprint(nexus))
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			k := &client{recorder: r, id: c, who: nexus, rng: sim.Rand(seed, i*100+c), host: host}
+			k.run(ops / n)
+		}()
+	}
+	wg.Wait()
+	require.Empty(t, bed.Violations())
+	h, left := r.history()
+	sum.left.Add(int64(left))
+	return h
+}
+
+// explain lists what the longest order found leaves out, and its last steps.
+func explain(info porcupine.LinearizationInfo, h []porcupine.Operation) (s string) {
+	var longest []porcupine.Operation
+	for _, part := range info.PartialLinearizationsOperations() {
+		for _, l := range part {
+			if len(l) > len(longest) {
+				longest = l
+			}
+		}
+	}
+	type key struct {
+		client int
+		call   int64
+	}
+	placed := map[key]bool{}
+	for i, o := range longest {
+		placed[key{o.ClientId, o.Call}] = true
+		if i >= len(longest)-25 {
+			s += line("", o)
+		}
+	}
+	for _, o := range h {
+		if !placed[key{o.ClientId, o.Call}] {
+			s += line("left: ", o)
+		}
+	}
+	return s
+}
+
+func line(prefix string, o porcupine.Operation) string {
+	return fmt.Sprintf("%s%9.3f–%9.3f ms client %d: %v → %v\n", prefix, float64(o.Call)/1e6, float64(o.Return)/1e6, o.ClientId, o.Input, o.Output)
+}
