@@ -65,7 +65,7 @@ func (f *fdio) setUpDirect(fallback int64) error {
 
 func (f *fdio) readDirect(p []byte, off int64) (done int, err error) {
 	if f.dio.alignedRange(off, int64(len(p))) && f.dio.alignedMemory(p) {
-		return f.preadWhole(p, off)
+		return f.read(p, off)
 	}
 	buf := getBounce()
 	defer putBounce(buf)
@@ -74,31 +74,13 @@ func (f *fdio) readDirect(p []byte, off int64) (done int, err error) {
 		start := f.dio.down(at)
 		end := min(f.dio.up(off+int64(len(p))), start+int64(len(buf.b)))
 		b := buf.b[:end-start]
-		n, err := f.preadWhole(b, start)
+		n, err := f.read(b, start)
 		skip := int(at - start)
 		if n > skip {
 			done += copy(p[done:], b[skip:n])
 		}
 		if err != nil {
 			return done, err
-		}
-	}
-	return done, nil
-}
-
-// preadWhole is read for an aligned range: a transfer that stops at an
-// unaligned length cannot be continued, and means the end of the file.
-func (f *fdio) preadWhole(p []byte, off int64) (done int, err error) {
-	for done < len(p) {
-		n, err := f.sys.Pread(f.fd, p[done:], off+int64(done))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return done, f.fail("read", err)
-		case n == 0 || n&(f.dio.align-1) != 0:
-			return done + n, f.endOfFile()
-		default:
-			done += n
 		}
 	}
 	return done, nil
@@ -143,13 +125,13 @@ func (f *fdio) writeDirectLocked(p []byte, off int64, durable bool) (done int, e
 func (f *fdio) readEdges(b []byte, start int64, from, to int) error {
 	a := f.dio.align
 	if from > 0 {
-		if _, err := f.preadWhole(b[:a], start); err != nil {
+		if _, err := f.read(b[:a], start); err != nil {
 			return err
 		}
 	}
 	last := len(b) - a
 	if to < len(b) && (last > 0 || from == 0) {
-		if _, err := f.preadWhole(b[last:], start+int64(last)); err != nil {
+		if _, err := f.read(b[last:], start+int64(last)); err != nil {
 			return err
 		}
 	}

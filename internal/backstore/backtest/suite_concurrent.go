@@ -118,6 +118,14 @@ func testNeighbours(t *testing.T, s *subject) {
 						t.Errorf("writer %d piece %d: read %#x, wrote %#x", w, i, got, mine[i])
 						return
 					}
+					if s.discard != nil && rnd.IntN(8) == 0 {
+						mine[i] = 0
+						if err := s.discard.Discard(off, piece); err != nil {
+							t.Errorf("discard: %v", err)
+							return
+						}
+						continue
+					}
 					mine[i] = round<<32 | uint64(w)<<16 | uint64(i) | 1<<63
 					for k := 0; k+8 <= piece; k += 8 {
 						binary.LittleEndian.PutUint64(p[k:], mine[i])
