@@ -17,6 +17,12 @@ type Options struct {
 	LoginTimeout  time.Duration // for a login as a whole. Default 15 s.
 	LoginRounds   int           // requests of one login. Default 16.
 
+	MaxLogins            int // connections in login. Default 256.
+	MaxLoginsPerSource   int // of one address, or one IPv6 /64. Default 16.
+	LoginFailures        int // a source may have in a minute before it is turned away. Default 10.
+	SessionsPerTarget    int // Default 4096.
+	SessionsPerInitiator int // with all targets. Default 1024.
+
 	PingInterval time.Duration // silence after which the initiator is asked for a sign of life. Default 5 s.
 	PingTimeout  time.Duration // for its answer. Default 5 s.
 	WriteStall   time.Duration // an initiator that reads nothing for so long is cut. Default 30 s.
@@ -39,6 +45,11 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.HeaderTimeout, 5*time.Second)
 	setDefault(&o.LoginTimeout, 15*time.Second)
 	setDefault(&o.LoginRounds, 16)
+	setDefault(&o.MaxLogins, 256)
+	setDefault(&o.MaxLoginsPerSource, 16)
+	setDefault(&o.LoginFailures, 10)
+	setDefault(&o.SessionsPerTarget, 4096)
+	setDefault(&o.SessionsPerInitiator, 1024)
 	setDefault(&o.PingInterval, 5*time.Second)
 	setDefault(&o.PingTimeout, 5*time.Second)
 	setDefault(&o.WriteStall, 30*time.Second)

@@ -30,6 +30,20 @@ func (e *LoginError) Error() string {
 
 func (e *LoginError) Unwrap() error { return e.Err }
 
+// suspicious reports whether a login failed in a way that counts against its
+// source: a mistake of ours, or a host whose target is gone, does not.
+func (e *LoginError) suspicious() bool {
+	if e == nil {
+		return false
+	}
+	switch e.Status {
+	case pdu.LoginTargetNotFound, pdu.LoginTargetRemoved, pdu.LoginTooManyConnections, pdu.LoginNoSession:
+		return false
+	}
+	c := e.Status.Class()
+	return c == pdu.LoginClassInitiator || e.Status == 0
+}
+
 func refuse(st pdu.LoginStatus, r Reason) *LoginError { return &LoginError{Status: st, Reason: r} }
 
 const (
@@ -68,6 +82,7 @@ func (s *Server) login(nc net.Conn, info ConnInfo) (*conn, InitiatorInfo, *Login
 	l := &login{srv: s, nc: nc, info: InitiatorInfo{ConnInfo: info}, statSN: 1}
 	nc.SetDeadline(time.Now().Add(s.opt.LoginTimeout))
 	c, err := l.run()
+	l.auth.chap.end()
 	if err != nil {
 		l.tell(err)
 		return nil, l.info, err
@@ -101,7 +116,7 @@ func (l *login) run() (*conn, *LoginError) {
 			}
 		}
 		if l.stage == pdu.SecurityNegotiation {
-			more, err := l.auth.step(offer)
+			more, err := l.auth.step(l, offer)
 			if err != nil {
 				return nil, err
 			}
@@ -403,6 +418,9 @@ func (s *Server) enter(l *login, c *conn) *LoginError {
 		srv: s, key: l.key, id: s.lastID.Add(1), params: c.params, node: l.node,
 		started: time.Now(), initiator: l.info,
 		w: newWindow(l.first.CmdSN, s.opt.QueueDepth), conns: map[uint16]*conn{},
+	}
+	if err := s.sessions.room(&s.opt, l.key); err != nil {
+		return err
 	}
 	if l.node != nil {
 		nexus := scsi.Nexus{

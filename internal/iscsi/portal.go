@@ -134,11 +134,17 @@ func (s *Server) welcome(nc net.Conn, p *portal) {
 		TPGT:    p.TPGT,
 		Started: time.Now(),
 	}
+	if why := s.gate.enter(&s.opt, info.Remote.Addr(), info.Started); why != "" {
+		nc.Close()
+		s.events.loginFailed(InitiatorInfo{ConnInfo: info}, refuse(0, why))
+		return
+	}
 	s.mu.Lock()
 	s.waiting[nc] = struct{}{}
 	s.mu.Unlock()
 	s.events.connected(info)
 	c, who, err := s.login(nc, info)
+	s.gate.leave(&s.opt, info.Remote.Addr(), time.Now(), err.suspicious())
 	s.mu.Lock()
 	delete(s.waiting, nc)
 	if err != nil {

@@ -80,6 +80,20 @@ const (
 	ReasonLoginNoTSIH         Reason = "login_no_tsih"
 	ReasonLoginAttach         Reason = "login_attach"
 	ReasonLoginSuperseded     Reason = "login_superseded"
+	ReasonSessionsOfTarget    Reason = "login_sessions_of_target"
+	ReasonSessionsOfInitiator Reason = "login_sessions_of_initiator"
+
+	ReasonTooManyLogins           Reason = "login_too_many"
+	ReasonTooManyLoginsFromSource Reason = "login_too_many_from_source"
+	ReasonLoginBackOff            Reason = "login_back_off"
+
+	ReasonCHAPNotChosen      Reason = "chap_not_chosen"
+	ReasonCHAPSequence       Reason = "chap_sequence"
+	ReasonCHAPAlgorithm      Reason = "chap_algorithm"
+	ReasonCHAPMalformed      Reason = "chap_malformed"
+	ReasonCHAPFailed         Reason = "chap_failed"
+	ReasonCHAPReflected      Reason = "chap_reflected"
+	ReasonCHAPNoTargetSecret Reason = "chap_no_target_secret"
 )
 
 // Reasons lists all of the above.
@@ -99,5 +113,8 @@ var Reasons = []Reason{
 	ReasonLoginTooLong, ReasonLoginAHS, ReasonLoginText, ReasonLoginReplyTooLong,
 	ReasonLoginRounds, ReasonLoginUnavailable, ReasonLoginTargetNotFound, ReasonLoginRedirected,
 	ReasonLoginAuthRequired, ReasonLoginAuthMethod, ReasonLoginNoSession, ReasonLoginTooManyConns,
-	ReasonLoginNoTSIH, ReasonLoginAttach, ReasonLoginSuperseded,
+	ReasonLoginNoTSIH, ReasonLoginAttach, ReasonLoginSuperseded, ReasonSessionsOfTarget,
+	ReasonSessionsOfInitiator, ReasonTooManyLogins, ReasonTooManyLoginsFromSource,
+	ReasonLoginBackOff, ReasonCHAPNotChosen, ReasonCHAPSequence, ReasonCHAPAlgorithm,
+	ReasonCHAPMalformed, ReasonCHAPFailed, ReasonCHAPReflected, ReasonCHAPNoTargetSecret,
 }

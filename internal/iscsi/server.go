@@ -19,9 +19,13 @@ type Server struct {
 	epoch   time.Time
 	monitor monitor
 	nodes   atomic.Pointer[map[string]*Node]
-	state   atomic.Int32
-	lastID  atomic.Uint64
-	wg      sync.WaitGroup // accept loops and logins
+
+	gate       gate
+	challenges challenges
+
+	state  atomic.Int32
+	lastID atomic.Uint64
+	wg     sync.WaitGroup // accept loops and logins
 
 	mu       sync.Mutex // guards all below; never held during a call out
 	portals  map[string]*portal

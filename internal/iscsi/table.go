@@ -1,6 +1,10 @@
 package iscsi
 
-import "sync"
+import (
+	"sync"
+
+	"nas-target/internal/iscsi/pdu"
+)
 
 // sessionTable finds sessions by the ports of their nexus and by TSIH.
 type sessionTable struct {
@@ -8,6 +12,9 @@ type sessionTable struct {
 	byKey    map[sessionKey]*slotKey
 	byTSIH   map[uint16]*session
 	lastTSIH uint16
+
+	ofTarget    map[string]int // sessions
+	ofInitiator map[string]int
 }
 
 // slotKey is the place of one nexus. Whoever brings a session to life there
@@ -23,6 +30,7 @@ type slotKey struct {
 func (t *sessionTable) init() {
 	t.byKey = map[sessionKey]*slotKey{}
 	t.byTSIH = map[uint16]*session{}
+	t.ofTarget, t.ofInitiator = map[string]int{}, map[string]int{}
 }
 
 // lock takes the place of a nexus.
@@ -64,6 +72,20 @@ func (t *sessionTable) get(key sessionKey) *session {
 	return nil
 }
 
+// room checks that one more session fits. A session that is about to be
+// replaced is out of the table already.
+func (t *sessionTable) room(o *Options, key sessionKey) *LoginError {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ofTarget[key.target] >= o.SessionsPerTarget {
+		return refuse(pdu.LoginOutOfResources, ReasonSessionsOfTarget)
+	}
+	if t.ofInitiator[key.initiator] >= o.SessionsPerInitiator {
+		return refuse(pdu.LoginOutOfResources, ReasonSessionsOfInitiator)
+	}
+	return nil
+}
+
 // put gives the session a TSIH that was not used for as long as possible and
 // files it. It returns false if there are none left. The place is locked.
 func (t *sessionTable) put(p *slotKey, s *session) bool {
@@ -77,6 +99,8 @@ func (t *sessionTable) put(p *slotKey, s *session) bool {
 	s.tsih = t.lastTSIH
 	t.byTSIH[s.tsih] = s
 	p.cur = s
+	t.ofTarget[s.key.target]++
+	t.ofInitiator[s.key.initiator]++
 	return true
 }
 
@@ -86,10 +110,18 @@ func (t *sessionTable) remove(s *session) {
 	defer t.mu.Unlock()
 	if t.byTSIH[s.tsih] == s {
 		delete(t.byTSIH, s.tsih)
+		countDown(t.ofTarget, s.key.target)
+		countDown(t.ofInitiator, s.key.initiator)
 	}
 	if p := t.byKey[s.key]; p != nil && p.cur == s {
 		p.cur = nil
 		t.tidy(p)
+	}
+}
+
+func countDown(m map[string]int, key string) {
+	if m[key]--; m[key] == 0 {
+		delete(m, key)
 	}
 }
 
