@@ -1,4 +1,4 @@
-// Mutants plants one deliberate defect at a time into the source and runs the
+// Command mutants plants one deliberate defect at a time into the source and runs the
 // tests that must notice. A test suite that cannot fail proves nothing; this
 // shows that ours can.
 //
