@@ -27,7 +27,7 @@ type sample struct {
 }
 
 // measure runs one subject on one row, starting it first if it is down.
-func measure(ctx context.Context, s subject, up map[subject]bool, r row, d time.Duration) sample {
+func measure(ctx context.Context, s subject, up map[subject]bool, r row, d time.Duration, progress io.Writer) sample {
 	out := sample{Subject: s.name(), Row: r.Name()}
 	if !up[s] {
 		if err := s.start(ctx); err != nil {
@@ -52,6 +52,7 @@ func measure(ctx context.Context, s subject, up map[subject]bool, r row, d time.
 	}
 	if err != nil {
 		out.Error = err.Error()
+		fmt.Fprintf(progress, "%s wrote:\n%s\n", s.name(), s.log())
 		s.stop()
 		up[s] = false
 		return out
@@ -85,7 +86,7 @@ func runAll(ctx context.Context, subjects []subject, rows []row, rounds int, d t
 				if ctx.Err() != nil {
 					return all
 				}
-				x := measure(ctx, s, up, r, d)
+				x := measure(ctx, s, up, r, d, progress)
 				x.Round = round
 				all = append(all, x)
 				fmt.Fprintf(progress, "round %d  %-26s %-12s %s\n", round, r.Name(), s.name(), x.brief())

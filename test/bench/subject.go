@@ -27,6 +27,7 @@ type subject interface {
 	stop()
 	load(ctx context.Context, r row, d time.Duration) (measured, error)
 	pid() int
+	log() string // the end of what it wrote, for whoever looks into a failure
 }
 
 // target is an iSCSI target that serves a disk of its own.
@@ -60,6 +61,8 @@ func (s *target) stop() {
 }
 
 func (s *target) pid() int { return s.t.PID() }
+
+func (s *target) log() string { return s.t.Log() }
 
 // load measures under a hard limit: a target that hangs is killed, which
 // closes its sockets, which ends the generator.
@@ -121,6 +124,8 @@ func (b *bare) stop() {
 }
 
 func (b *bare) pid() int { return b.cmd.Process.Pid }
+
+func (b *bare) log() string { return "" }
 
 func (b *bare) load(ctx context.Context, r row, d time.Duration) (measured, error) {
 	ctx, cancel := context.WithTimeout(ctx, d+patience)
