@@ -67,21 +67,6 @@ func CommandName(cdb [16]byte) string {
 	return fmt.Sprintf("opcode %02xh", cdb[0])
 }
 
-// Grown takes up the size that the medium has now, if it grew, and tells the
-// initiators. SBC-4 r22 4.7: CAPACITY DATA HAS CHANGED.
-func (u *Unit) Grown() {
-	size := uint64(u.medium.Size())
-	grew := false
-	u.change(func(f *conf) {
-		if blocks := size >> f.shift; blocks > f.blocks {
-			f.blocks, grew = blocks, true
-		}
-	})
-	if grew {
-		u.raiseOthers(nil, UACapacityChanged)
-	}
-}
-
 // Counters count what one nexus did at one unit.
 type Counters struct {
 	Commands  [opClasses]atomic.Uint64 // that ended with GOOD

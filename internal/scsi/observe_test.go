@@ -76,26 +76,3 @@ func TestTookOfOddTasks(t *testing.T) {
 	h.it.Submit(p)
 	p.Took(1)
 }
-
-func TestGrownTellsTheInitiators(t *testing.T) {
-	r := newRig(t)
-	h := r.login("iqn.a")
-	beyond := writeCDB(2048)
-	requireSense(t, ErrLBAOutOfRange, h.run(beyond, block(1), 0))
-	r.unit.Grown()
-	require.Equal(t, Good, h.run(make([]byte, 6), nil, 0).Status, "nothing changed, nothing is told")
-
-	r.medium.mu.Lock()
-	r.medium.data = append(r.medium.data, make([]byte, 512)...)
-	r.medium.mu.Unlock()
-	r.unit.Grown()
-	requireSense(t, UACapacityChanged, h.run(make([]byte, 6), nil, 0))
-	require.Equal(t, Good, h.run(beyond, block(1), 0).Status)
-	require.Equal(t, uint64(2049), r.unit.State().Blocks)
-
-	r.medium.mu.Lock()
-	r.medium.data = r.medium.data[:512]
-	r.medium.mu.Unlock()
-	r.unit.Grown()
-	require.Equal(t, uint64(2049), r.unit.State().Blocks, "a medium that shrank is an error of its own, not a new size")
-}
