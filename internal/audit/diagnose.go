@@ -109,11 +109,12 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) add(f Finding) {
-	f.Nexus = shown(f.Nexus)
+	f.Nexus = Shown(f.Nexus)
 	d.found = append(d.found, f)
 }
 
-func shown(n pr.Nexus) pr.Nexus {
+// Shown is n as the trail and Origins write it: fit to be shown.
+func Shown(n pr.Nexus) pr.Nexus {
 	return pr.Nexus{Initiator: plain.Text(n.Initiator), Target: plain.Text(n.Target)}
 }
 
@@ -201,7 +202,7 @@ func (d *diagnosis) registrations() {
 			continue
 		}
 		seen[node] = true
-		at, _ := d.origins.Registered(shown(r.Nexus))
+		at, _ := d.origins.Registered(Shown(r.Nexus))
 		if l, ok := d.successor(r.Nexus); ok {
 			d.add(Finding{Code: OtherISID, Severity: Warning, Nexus: r.Nexus, At: at.Time,
 				Text: fmt.Sprintf("%s is registered, but from ISID %s; its session is %s, which is not registered.",
@@ -230,7 +231,7 @@ func (d *diagnosis) bystanders(live []Live) {
 			refused = fmt.Sprintf(" %d of its commands were refused.", l.Conflicts)
 		}
 		mayWrite := d.access.Rights(l.Nexus).Allows(pr.Write)
-		gone, departed := d.origins.Departed(shown(l.Nexus))
+		gone, departed := d.origins.Departed(Shown(l.Nexus))
 		switch {
 		case d.registered[l.Nexus] || mayWrite:
 			if l.Conflicts > 0 {
@@ -240,8 +241,8 @@ func (d *diagnosis) bystanders(live []Live) {
 		case d.state.Legacy != (pr.Nexus{}):
 			// told by holder
 		case departed && taken(gone):
-			d.add(Finding{Code: Preempted, Severity: Warning, Nexus: l.Nexus, At: gone.By.Time, By: who(gone.By.By),
-				Text:   fmt.Sprintf("%s lost its registration to a %s of %s and may not write.%s", name, spelled(gone.By.Action), who(gone.By.By), refused),
+			d.add(Finding{Code: Preempted, Severity: Warning, Nexus: l.Nexus, At: gone.By.Time, By: gone.By.By.Who(),
+				Text:   fmt.Sprintf("%s lost its registration to a %s of %s and may not write.%s", name, Spelled(gone.By.Action), gone.By.By.Who(), refused),
 				Advice: "That is fencing at work. Let the cluster software bring it back: it registers again when it may."})
 		case d.ports[pr.Node(l.Initiator)] > 0:
 			d.add(Finding{Code: PathNotRegistered, Severity: Warning, Nexus: l.Nexus,
@@ -258,8 +259,6 @@ func (d *diagnosis) bystanders(live []Live) {
 func taken(d Departure) bool {
 	return d.By.By.Initiator != d.Initiator || d.By.By.Target != d.Target
 }
-
-func who(p Party) string { return Entry{By: p}.who() }
 
 // keys looks for machines that share a key: a PREEMPT of it removes them all.
 func (d *diagnosis) keys() {

@@ -43,13 +43,13 @@ type Trail struct {
 
 	written, failed, dropped atomic.Uint64
 	damaged                  int
+	trouble                  atomic.Pointer[error] // why writing fails now
 
 	// Owned by the trail's goroutine.
-	file    *os.File
-	size    int64  // of its whole lines
-	seq     uint64 // of the last entry
-	dirty   bool   // written and not synced
-	failing bool
+	file  *os.File
+	size  int64  // of its whole lines
+	seq   uint64 // of the last entry
+	dirty bool   // written and not synced
 }
 
 // Stats count what became of the entries.
@@ -58,6 +58,7 @@ type Stats struct {
 	Lost    uint64 // the queue was full
 	Failed  uint64 // the file could not be written
 	Damaged int    // lines that a start could not read
+	Failing error  // why writing fails now; nil: it does not
 }
 
 // item is what waits in the queue: a record to make an entry of, an entry, or a
@@ -186,7 +187,11 @@ func (t *Trail) Origins(unit string) *Origins {
 
 // Stats returns what became of the entries so far.
 func (t *Trail) Stats() Stats {
-	return Stats{Written: t.written.Load(), Lost: t.dropped.Load(), Failed: t.failed.Load(), Damaged: t.damaged}
+	s := Stats{Written: t.written.Load(), Lost: t.dropped.Load(), Failed: t.failed.Load(), Damaged: t.damaged}
+	if err := t.trouble.Load(); err != nil {
+		s.Failing = *err
+	}
+	return s
 }
 
 // Close writes what waits, syncs and closes the file. What is recorded after it
@@ -340,8 +345,13 @@ func (t *Trail) rotate() error {
 
 // check tells of a failure when it begins.
 func (t *Trail) check(err error) {
-	if err != nil && !t.failing && t.o.Failed != nil {
+	was := t.trouble.Load()
+	if err == nil {
+		t.trouble.Store(nil)
+		return
+	}
+	t.trouble.Store(&err)
+	if was == nil && t.o.Failed != nil {
 		t.o.Failed(err)
 	}
-	t.failing = err != nil
 }

@@ -262,6 +262,7 @@ func TestFullDisk(t *testing.T) {
 	tr.Note(Entry{Kind: KindAdmin, Action: "two"})
 	tr.Written()
 	require.Empty(t, failed, "a failure is told once")
+	require.ErrorIs(t, tr.Stats().Failing, syscall.ENOSPC)
 	tr.file = good
 	tr.Note(Entry{Kind: KindAdmin, Action: "three"})
 	all := everything(t, tr, Query{})

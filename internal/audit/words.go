@@ -12,35 +12,68 @@ import (
 // Words tells e in one line: who did what to which LUN, and what came of it.
 // It holds no control character, whatever names the initiators chose.
 func Words(e Entry) string {
-	switch e.Kind {
-	case KindPR:
-		if e.PR != nil {
-			return prWords(e)
-		}
-	case KindLost:
+	switch {
+	case e.Kind == KindLost:
 		return fmt.Sprintf("%d entries of this trail were lost: they came faster than they could be written", e.Lost)
+	case e.Kind == KindPR && e.PR != nil:
+		return prWords(e)
 	}
-	w := e.who() + " " + plain.Text(e.Action)
+	return otherWords(e)
+}
+
+// Actions of logins and operators.
+const (
+	ActionLogin        = "login"
+	ActionSessionEnd   = "session-end"
+	ActionKill         = "kill-session"
+	ActionClear        = "clear"
+	ActionClearFailure = "clear-failure"
+	ActionResize       = "resize"
+	ActionStart        = "start"
+)
+
+// actionWords has each of them in the past, and as what was refused.
+var actionWords = map[string][2]string{
+	ActionLogin:        {"logged in", "a login"},
+	ActionSessionEnd:   {"left", "leaving"},
+	ActionKill:         {"killed a session", "killing a session"},
+	ActionClear:        {"cleared the reservations of", "clearing the reservations of"},
+	ActionClearFailure: {"cleared the failure of", "clearing the failure of"},
+	ActionResize:       {"resized", "resizing"},
+	ActionStart:        {"started", "starting"},
+}
+
+func otherWords(e Entry) string {
+	did, ok := actionWords[e.Action]
+	if !ok {
+		did = [2]string{plain.Text(e.Action), plain.Text(e.Action)}
+	}
+	w := e.By.Who() + " " + did[0]
+	if e.Result != Granted {
+		w = e.By.Who() + " was refused " + did[1]
+	}
 	if e.LUN != "" {
 		w += " " + e.LUN
 	}
-	if e.Result != Granted {
-		w += ": refused, " + plain.Text(e.Result)
+	why := e.Detail
+	if why == "" {
+		why = e.Reason
 	}
-	if e.Detail != "" {
-		w += ": " + e.Detail
+	if why != "" {
+		w += ": " + why
 	}
 	return w
 }
 
-func (e Entry) who() string {
+// Who names p as people do: by its host.
+func (p Party) Who() string {
 	switch {
-	case e.By.Operator != "":
-		return "operator " + e.By.Operator
-	case e.By.Initiator != "":
-		return Host(e.By.Initiator)
-	case e.By.Peer != "":
-		return e.By.Peer
+	case p.Operator != "":
+		return "operator " + p.Operator
+	case p.Initiator != "":
+		return Host(p.Initiator)
+	case p.Peer != "":
+		return p.Peer
 	}
 	return "nas-target"
 }
@@ -49,7 +82,7 @@ func prWords(e Entry) string {
 	if e.Result != Granted {
 		return refusedWords(e)
 	}
-	w := e.who() + " " + didWords(e)
+	w := e.By.Who() + " " + didWords(e)
 	if d := e.PR.Drain; d >= time.Millisecond {
 		w += fmt.Sprintf(", after waiting %v for the others' I/O", d.Round(time.Millisecond))
 	}
@@ -164,13 +197,13 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// spelled writes an action as the standard does.
-func spelled(action string) string {
+// Spelled writes an action as the standard does.
+func Spelled(action string) string {
 	return strings.ToUpper(strings.ReplaceAll(plain.Text(action), "-", " "))
 }
 
 func refusedWords(e Entry) string {
-	w := fmt.Sprintf("%s was refused %s on %s: ", e.who(), spelled(e.Action), e.LUN)
+	w := fmt.Sprintf("%s was refused %s on %s: ", e.By.Who(), Spelled(e.Action), e.LUN)
 	why, ok := reasonWords[pr.Reason(e.Reason)]
 	if !ok {
 		why = plain.Text(e.Result)

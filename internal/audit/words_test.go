@@ -79,11 +79,18 @@ func TestWords(t *testing.T) {
 }
 
 func TestWordsOfOtherEntries(t *testing.T) {
+	node1, root := Party{Initiator: n1.Initiator, Peer: "192.0.2.1:5"}, Party{Operator: "uid 0"}
 	for want, e := range map[string]Entry{
-		"node1 login": {Kind: KindLogin, Action: "login", Result: Granted, By: Party{Initiator: n1.Initiator, Peer: "192.0.2.1:5"}},
-		"192.0.2.9:5 login: refused, chap_wrong_response": {Kind: KindLogin, Action: "login", Result: "chap_wrong_response", By: Party{Peer: "192.0.2.9:5"}},
-		"operator uid 0 resize shared: 10 GiB to 20 GiB":  {Kind: KindAdmin, Action: "resize", LUN: "shared", Result: Granted, Detail: "10 GiB to 20 GiB", By: Party{Operator: "uid 0"}},
-		"nas-target start: version 1":                     {Kind: KindAdmin, Action: "start", Result: Granted, Detail: "version 1"},
+		"node1 logged in: from 192.0.2.1:5":                              {Kind: KindLogin, Action: ActionLogin, Result: Granted, By: node1, Detail: "from 192.0.2.1:5"},
+		"192.0.2.9:5 was refused a login: chap_wrong_response":           {Kind: KindLogin, Action: ActionLogin, Result: "x", Reason: "chap_wrong_response", By: Party{Peer: "192.0.2.9:5"}},
+		"node1 left: ping_timeout":                                       {Kind: KindLogin, Action: ActionSessionEnd, Result: Granted, Reason: "ping_timeout", By: node1},
+		"operator uid 0 resized shared: 10 to 20 bytes":                  {Kind: KindAdmin, Action: ActionResize, LUN: "shared", Result: Granted, Detail: "10 to 20 bytes", By: root},
+		"operator uid 0 was refused resizing shared: it only grows":      {Kind: KindAdmin, Action: ActionResize, LUN: "shared", Result: "refused", Detail: "it only grows", By: root},
+		"operator uid 0 killed a session: 3 of node1":                    {Kind: KindAdmin, Action: ActionKill, Result: Granted, Detail: "3 of node1", By: root},
+		"operator uid 0 cleared the failure of shared: EIO":              {Kind: KindAdmin, Action: ActionClearFailure, LUN: "shared", Result: Granted, Detail: "EIO", By: root},
+		"operator uid 0 was refused clearing the reservations of shared": {Kind: KindAdmin, Action: ActionClear, LUN: "shared", Result: "refused", By: root},
+		"nas-target started: version 1":                                  {Kind: KindAdmin, Action: ActionStart, Result: Granted, Detail: "version 1"},
+		"nas-target something new":                                       {Kind: KindAdmin, Action: "something new", Result: Granted},
 	} {
 		require.Equal(t, want, Words(e))
 	}
