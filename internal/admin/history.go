@@ -54,7 +54,7 @@ type Changes struct {
 
 // Outline is a reservation state without its list of registrations.
 type Outline struct {
-	Condition     string `json:"condition,omitempty" doc:"absent: normal"`
+	Condition     string `json:"condition" enum:"normal,information-lost,not-ready"`
 	Generation    uint32 `json:"generation"`
 	APTPL         bool   `json:"aptpl,omitempty"`
 	Registrations int    `json:"registrations"`

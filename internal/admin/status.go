@@ -98,7 +98,7 @@ type Traffic struct {
 	WriteBytes uint64 `json:"write_bytes"`
 	Errors     uint64 `json:"errors" doc:"commands that ended with CHECK CONDITION"`
 	Conflicts  uint64 `json:"conflicts" doc:"commands that ended with RESERVATION CONFLICT"`
-	Now        Rate   `json:"now" doc:"over the last seconds"`
+	Now        *Rate  `json:"now,omitempty" doc:"over the last seconds; absent until it is known"`
 }
 
 // Rate is traffic for each second.

@@ -60,11 +60,11 @@ func New() *Cluster {
 	}
 	w := c.LUN("witness")
 	w.Traffic = admin.Traffic{Reads: 812, Writes: 4096, ReadBytes: 3 << 20, WriteBytes: 16 << 20,
-		Now: admin.Rate{Reads: 1, Writes: 3, ReadBytes: 4096, WriteBytes: 12288, ReadLatency: 0.00021, WriteLatency: 0.0009}}
+		Now: &admin.Rate{Reads: 1, Writes: 3, ReadBytes: 4096, WriteBytes: 12288, ReadLatency: 0.00021, WriteLatency: 0.0009}}
 	s := c.LUN("shared")
 	s.Allocated = 3 << 40
 	s.Traffic = admin.Traffic{Reads: 91_234_567, Writes: 45_000_321, ReadBytes: 7 << 40, WriteBytes: 2 << 40, Conflicts: 3,
-		Now: admin.Rate{Reads: 18_400, Writes: 9_200, ReadBytes: 301 << 20, WriteBytes: 150 << 20, ReadLatency: 0.00018, WriteLatency: 0.00064}}
+		Now: &admin.Rate{Reads: 18_400, Writes: 9_200, ReadBytes: 301 << 20, WriteBytes: 150 << 20, ReadLatency: 0.00018, WriteLatency: 0.00064}}
 	for i, host := range []string{"node1", "node2"} {
 		c.Register("witness", host, uint64(0x1000+i), 1)
 		c.Register("shared", host, uint64(0x1000+i), 2)
