@@ -7,10 +7,13 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"nas-target/internal/admin"
+	"nas-target/internal/audit"
 	"nas-target/internal/config"
 	"nas-target/internal/iscsi"
 	"nas-target/internal/pr/prstore"
@@ -48,6 +51,14 @@ type Daemon struct {
 	server  *iscsi.Server
 
 	portals []netip.AddrPort // bound, in the configuration's order
+	ready   atomic.Bool
+
+	trail, logins *audit.Trail
+	feed          *admin.Feed
+	conflicts     conflicts
+	doors         []*admin.Server
+	page          netip.AddrPort // zero: there is none
+	pageFailure   error
 }
 
 // Start builds everything the configuration names and serves it. ctx bounds
@@ -70,6 +81,9 @@ func (d *Daemon) start(ctx context.Context) error {
 	if d.dir, err = openDataDir(d.conf.DataDir); err != nil {
 		return err
 	}
+	if err := d.openTrails(); err != nil {
+		return err
+	}
 	boot, err := prstore.BootID()
 	if err != nil {
 		return err
@@ -77,7 +91,7 @@ func (d *Daemon) start(ctx context.Context) error {
 	if d.prs, err = prstore.Open(prstore.Options{Dir: filepath.Join(d.dir.root, "pr"), BootID: boot}); err != nil {
 		return err
 	}
-	d.server = iscsi.NewServer(iscsi.Options{Events: d.news.iscsi()})
+	d.server = iscsi.NewServer(iscsi.Options{Events: d.sessionEvents()})
 	var nodes []*iscsi.Node
 	for i := range d.conf.Targets {
 		t, err := d.newTarget(ctx, &d.conf.Targets[i])
@@ -92,8 +106,23 @@ func (d *Daemon) start(ctx context.Context) error {
 	if err := d.openPortals(); err != nil {
 		return err
 	}
+	if err := d.openDoors(); err != nil {
+		return err
+	}
+	d.ready.Store(true)
+	d.trail.Note(audit.Entry{Kind: audit.KindAdmin, Action: audit.ActionStart, Result: audit.Granted, Detail: "version " + Version})
 	d.news.serving(d)
 	return nil
+}
+
+// sessionEvents lets the log and the trail of logins hear the same news.
+func (d *Daemon) sessionEvents() *iscsi.Events {
+	e := d.news.iscsi()
+	logFailed, logDown := e.LoginFailed, e.SessionDown
+	e.LoginFailed = func(i iscsi.InitiatorInfo, err *iscsi.LoginError) { logFailed(i, err); d.loginFailed(i, err) }
+	e.ConnUp = d.loggedIn
+	e.SessionDown = func(s iscsi.SessionInfo, why iscsi.Reason) { logDown(s, why); d.sessionDown(s, why) }
+	return e
 }
 
 func (d *Daemon) openPortals() error {
@@ -121,9 +150,11 @@ func (d *Daemon) Portals() []netip.AddrPort { return d.portals }
 // commands to finish; what is left then is cut off, which is no error.
 func (d *Daemon) Stop(ctx context.Context) error {
 	var errs []error
+	d.ready.Store(false)
 	if d.server != nil {
 		errs = append(errs, ignoreCanceled(d.server.Shutdown(ctx)))
 	}
+	errs = append(errs, d.closeDoors(ctx))
 	for _, u := range d.units {
 		u.scsi.Close()
 		if err := u.store.Close(); err != nil {
@@ -133,6 +164,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	if d.prs != nil {
 		errs = append(errs, d.prs.Close())
 	}
+	errs = append(errs, d.closeTrails())
 	if d.dir != nil {
 		errs = append(errs, d.dir.close())
 	}

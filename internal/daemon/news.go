@@ -12,7 +12,6 @@ import (
 	"nas-target/internal/iscsi"
 	"nas-target/internal/iscsi/pdu"
 	"nas-target/internal/plain"
-	"nas-target/internal/pr"
 	"nas-target/internal/scsi"
 )
 
@@ -33,31 +32,6 @@ func newNews(log *zap.Logger) *news {
 // reservationsUnknown: a LUN that serves nobody until this is settled.
 func (n *news) reservationsUnknown(lun string, err error) {
 	n.log.Error("reservations cannot be trusted: the LUN refuses commands", zap.String("lun", lun), zap.Error(err))
-}
-
-func (n *news) pr(lun string) pr.Events {
-	return pr.Events{Out: func(r pr.Record) {
-		fields := []zap.Field{
-			zap.String("lun", lun), zap.Stringer("action", r.Op.Action),
-			zap.String("initiator", plain.Text(r.Op.From.Initiator)), zap.String("from", r.Op.Peer),
-			zap.Stringer("result", r.Verdict),
-			zap.Uint32("generation", r.After.Generation), zap.Int("registrations", len(r.After.Registrations)),
-		}
-		if held := r.After.Reservation; held.Type != 0 {
-			fields = append(fields, zap.Stringer("type", held.Type), zap.String("holder", plain.Text(held.Holder.Initiator)))
-		}
-		if drain := time.Duration(r.Drained - r.Started); drain > time.Millisecond {
-			fields = append(fields, zap.Duration("drained", drain))
-		}
-		switch {
-		case r.Err != nil:
-			n.log.Error("reservation command failed: it could not be saved", append(fields, zap.Error(r.Err))...)
-		case r.Verdict.OK():
-			n.log.Info("reservation command", fields...)
-		default:
-			n.sampled.Info("reservation command refused", fields...)
-		}
-	}}
 }
 
 func (n *news) scsi(lun string) *scsi.Events {

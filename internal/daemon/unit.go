@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"nas-target/internal/backstore"
@@ -26,6 +27,9 @@ type unit struct {
 	name  string
 	store backstore.Store
 	scsi  *scsi.Unit
+
+	resizing sync.Mutex // one at a time
+	grown    grownFile
 }
 
 // openUnit opens the medium and the reservations of a LUN, in this order: who
@@ -35,27 +39,45 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := backstore.Open(ctx, c.Backstore, d.dir.place(c.Options, id))
+	grown := grownFile(filepath.Join(id.dir, grownName))
+	options := d.dir.place(c.Options, id)
+	if f, ok := options.(*backstore.FileOptions); ok {
+		if err := regrown(f, grown); err != nil {
+			return nil, err
+		}
+	}
+	store, err := backstore.Open(ctx, c.Backstore, options)
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{name: c.Name, store: store}
+	u := &unit{name: c.Name, store: store, grown: grown}
 	if err := d.attachReservations(id); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	reservations, err := pr.Open(pr.Config{
-		ID: id.UUID.String(), Store: d.prs, Events: d.news.pr(c.Name), Clock: monotonic,
+		ID: id.UUID.String(), Store: d.prs, Clock: monotonic,
+		Events: pr.Events{Out: func(r pr.Record) { d.trail.Record(r, c.Name) }},
 	})
 	if err != nil {
 		// The unit is there and refuses what the standard says; that is
 		// better than a disk that vanished.
 		d.news.reservationsUnknown(c.Name, err)
 	}
-	u.scsi, err = scsi.NewUnit(unitConfig(c, id, store, d.news.scsi(c.Name)), store, reservations)
+	d.trail.Found(id.UUID.String(), c.Name, reservations.State())
+	u.scsi, err = scsi.NewUnit(unitConfig(c, id, store, d.unitEvents(c.Name)), store, reservations)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return u, nil
+}
+
+// unitEvents lets the log and whoever watches hear the same news.
+func (d *Daemon) unitEvents(lun string) *scsi.Events {
+	e := d.news.scsi(lun)
+	logRefused, logFlush := e.Refused, e.FlushFailed
+	e.Refused = func(t *scsi.Task) { logRefused(t); d.refused(lun, t) }
+	e.FlushFailed = func(u *scsi.Unit, err error) { logFlush(u, err); d.flushFailed(lun, err) }
+	return e
 }
 
 func unitConfig(c *config.LUN, id *identity, store backstore.Store, events *scsi.Events) scsi.UnitConfig {
