@@ -83,6 +83,5 @@ func (e *statusError) Error() string { return string(e.reason) }
 var (
 	errConflict    = &statusError{ReservationConflict, "reservation-conflict"}
 	errTaskSetFull = &statusError{TaskSetFull, "task-set-full"}
-	errBusy        = &statusError{Busy, "busy"}
 	errCondMet     = &statusError{ConditionMet, ""} // not a refusal: PRE-FETCH's success
 )

@@ -39,15 +39,16 @@ func (t *Task) modeSelect(header int) error {
 	if err != nil {
 		return err
 	}
-	next := *t.unit.conf.Load()
-	for at < len(p) {
-		n, err := next.takeModePage(p, at)
-		if err != nil {
-			return err
+	return t.unit.setMode(t.itl, func(f *conf) error {
+		for at < len(p) {
+			n, err := f.takeModePage(p, at)
+			if err != nil {
+				return err
+			}
+			at += n
 		}
-		at += n
-	}
-	return t.unit.setMode(t.itl, next.modeParams)
+		return nil
+	})
 }
 
 // checkModeHeader judges what stands before the pages and tells where they
@@ -105,7 +106,7 @@ func (f *conf) takeModePage(p []byte, at int) (n int, err error) {
 	} else {
 		length = int(p[at+1])
 	}
-	row := findModePage(code, sub)
+	row := f.findModePage(code, sub)
 	if row == nil || row.headerLen() != header {
 		return 0, ErrInvalidParameter.AtData(at, 5)
 	}
@@ -132,34 +133,44 @@ func (f *conf) takeModePage(p []byte, at int) (n int, err error) {
 	return len(now), nil
 }
 
-// setMode puts mode parameters in force and tells the nexuses other than the
-// one that asked. Without a write cache what is acknowledged is durable, so
-// the cache is emptied before GOOD says that it is off.
-func (u *Unit) setMode(from *itl, m modeParams) error {
-	var before modeParams
-	u.change(func(f *conf) {
-		before = f.modeParams
-		f.modeParams = m
-	})
-	if before == m {
-		return nil
+// setMode changes mode parameters by f, all or nothing, and tells the nexuses
+// other than the one that asked. Without a write cache what is acknowledged is
+// durable, so the cache is emptied before GOOD says that it is off.
+func (u *Unit) setMode(from *itl, f func(*conf) error) error {
+	before, after, err := u.changeMode(f)
+	if err != nil || before == after {
+		return err
 	}
 	u.raiseOthers(from, UAModeChanged)
-	if before.writeCache && !m.writeCache {
+	if before.thresholds != after.thresholds {
+		u.checkSpace()
+	}
+	if before.writeCache && !after.writeCache {
 		return u.flush()
 	}
 	return nil
 }
 
+func (u *Unit) changeMode(f func(*conf) error) (before, after modeParams, err error) {
+	u.change(func(c *conf) {
+		next := *c
+		before = c.modeParams
+		if err = f(&next); err == nil {
+			c.modeParams, c.defaults = next.modeParams, next.defaults
+		}
+		after = c.modeParams
+	})
+	return before, after, err
+}
+
 // resetMode brings the defaults back, as a reset does. The unit attention of
 // the reset tells of it.
 func (u *Unit) resetMode() {
-	var before modeParams
-	u.change(func(f *conf) {
-		before = f.modeParams
-		f.modeParams = u.defaults
+	before, after, _ := u.changeMode(func(f *conf) error {
+		f.modeParams = f.defaults
+		return nil
 	})
-	if before.writeCache && !u.defaults.writeCache {
+	if before.writeCache && !after.writeCache {
 		u.flushLater()
 	}
 }

@@ -35,7 +35,7 @@ func (t *Task) modeSense(header int) error {
 	if control == pageSaved {
 		return ErrSavingNotSupported
 	}
-	list, known := selectModePages(page, sub)
+	list, known := t.conf.selectModePages(page, sub)
 	switch {
 	case !known:
 		return ErrInvalidField.AtCDB(2, 5)
@@ -44,7 +44,7 @@ func (t *Task) modeSense(header int) error {
 	}
 	asked := *t.conf
 	if control == pageDefault {
-		asked.modeParams = t.unit.defaults
+		asked.modeParams = asked.defaults
 	}
 	b := make([]byte, header, 256)
 	long := t.CDB[1]&bitLLBAA != 0

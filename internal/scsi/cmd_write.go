@@ -51,7 +51,9 @@ func (u *Unit) writeHeld(p []byte, lba uint64, durable bool) error {
 		if f.failed != nil {
 			return f.failed
 		}
-		return u.writeFailed(lba, u.caps.durable.WriteDurable(p, int64(lba)<<f.shift))
+		err := u.writeFailed(lba, u.caps.durable.WriteDurable(p, int64(lba)<<f.shift))
+		u.wrote(len(p))
+		return err
 	}
 	if err := u.put(p, lba); err != nil {
 		return err
@@ -66,6 +68,7 @@ func (u *Unit) put(p []byte, lba uint64) error {
 		return f.failed
 	}
 	n, err := u.medium.WriteAt(p, int64(lba)<<f.shift)
+	u.wrote(n)
 	return u.writeFailed(lba+uint64(n)>>f.shift, err)
 }
 
@@ -85,8 +88,11 @@ func (u *Unit) writeFailed(lba uint64, err error) error {
 		return nil
 	}
 	c := classify(opWrite, lba, err)
-	if c.Is(ErrFlushFailed) {
+	switch {
+	case c.Is(ErrFlushFailed):
 		u.latch(c)
+	case c.Is(ErrNoSpace):
+		u.checkSpace()
 	}
 	return c
 }

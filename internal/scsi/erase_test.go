@@ -181,6 +181,9 @@ func TestWhileSanitizing(t *testing.T) {
 		require.Equal(t, quarter.AppendSense(nil, false), b.in("03 00 00 00 ff 00"))
 		require.Equal(t, quarter.AppendSense(nil, true), b.in("03 01 00 00 ff 00"))
 
+		require.ErrorIs(t, b.unit.startErase(&Task{}, Erase{Kind: EraseFormat}, true), ErrSanitizeInProgress,
+			"nor may one begin that was let in at the same moment")
+
 		n := b.it.Nexus()
 		done := make(chan TMFResponse, 1)
 		b.it.Manage(TaskMgmt{Function: LogicalUnitReset}, func(r TMFResponse, _ uint32) { done <- r })

@@ -86,6 +86,7 @@ func TestGoldenPages(t *testing.T) {
 		}
 	}
 	for _, p := range modePages {
+		require.True(t, p.of(l.unit.conf.Load()))
 		get := func(control int) string {
 			return hex.Dump(l.in(fmt.Sprintf("5a 08 %02x %02x 00 00 00 ff ff 00", control<<6|int(p.Page), p.Sub))[8:])
 		}

@@ -34,6 +34,8 @@ type (
 	importer interface {
 		CopyFrom(srcStore any, src, dst, n int64) (copied int64, ok bool, err error)
 	}
+	resizer interface{ Resize(n int64) error }
+
 	accountant interface {
 		Allocated() (int64, error)
 		Free() (int64, error)
@@ -43,16 +45,16 @@ type (
 // caps holds the abilities of one medium, so that pages, opcode rows and
 // handlers read one answer.
 type caps struct {
-	durable   durable
-	hasty     hasty
-	discard   discarder
-	zero      zeroer
-	mapper    mapper
-	copier    copier
-	importer  importer
-	account   accountant
-	thin      bool // deallocation works and reads zeros: LBPME
-	offloaded bool
+	durable  durable
+	hasty    hasty
+	discard  discarder
+	zero     zeroer
+	mapper   mapper
+	copier   copier
+	importer importer
+	account  accountant
+	resize   resizer
+	thin     bool // deallocation works and reads zeros: LBPME
 }
 
 func capsOf(m Medium) caps {
@@ -64,6 +66,7 @@ func capsOf(m Medium) caps {
 	c.mapper, _ = m.(mapper)
 	c.copier, _ = m.(copier)
 	c.importer, _ = m.(importer)
+	c.resize, _ = m.(resizer)
 	c.account, _ = m.(accountant)
 	c.thin = c.discard != nil
 	return c

@@ -56,7 +56,7 @@ func TestModeSenseSelection(t *testing.T) {
 		return list
 	}
 	require.Equal(t, []string{"01", "08", "0a", "1a", "1c"}, codes(allPages))
-	require.Equal(t, []string{"01", "08", "0a", "0a/01", "1a", "1c"}, codes("5a 08 3f ff 00 00 00 ff ff 00"))
+	require.Equal(t, []string{"01", "08", "0a", "0a/01", "1a", "1c", "1c/02"}, codes("5a 08 3f ff 00 00 00 ff ff 00"))
 	require.Equal(t, []string{"0a", "0a/01"}, codes("5a 08 0a ff 00 00 00 ff ff 00"))
 	require.Equal(t, []string{"0a/01"}, codes("5a 08 0a 01 00 00 00 ff ff 00"))
 	b.refused(ErrInvalidField.AtCDB(2, 5), "5a 08 00 00 00 00 00 ff ff 00", nil)
@@ -71,6 +71,7 @@ func TestModeSenseSelection(t *testing.T) {
 // is refused with a pointer to it, and a refused list changes nothing.
 func TestModeSelectBits(t *testing.T) {
 	b := newBench(t)
+	b.medium.free = 1 << 62 // no threshold is ever reached
 	for _, row := range modePages {
 		now := b.page(row.Page, row.Sub)
 		mask := row.mask(now)

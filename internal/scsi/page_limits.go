@@ -76,5 +76,5 @@ func appendProvisioning(b []byte, t *Task) []byte {
 	if !t.conf.thin {
 		return append(b, 0, 0, 0, 0)
 	}
-	return append(b, 0, lbpu|lbpws|lbpws10|lbprz, provisionedThin, 0)
+	return append(b, t.unit.thresholdExponent(), lbpu|lbpws|lbpws10|lbprz, provisionedThin, 0)
 }

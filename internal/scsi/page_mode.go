@@ -6,6 +6,8 @@ import "slices"
 type modePage struct {
 	Page, Sub uint8
 	Name      string
+	// Enabled tells whether a unit so configured has the page; nil: always.
+	Enabled func(f *conf) bool
 	// Bytes builds the whole page, header included, as of one configuration.
 	Bytes func(f *conf) []byte
 	// Mask has a one for each bit that MODE SELECT may change, header included.
@@ -24,6 +26,7 @@ type modeParams struct {
 	swp             bool // software write protect
 	nuar            bool // no unit attention on release
 	tas             bool // TASK ABORTED status instead of silence
+	thresholds      [thresholdCount]threshold
 }
 
 var modePages []*modePage // by ascending page and subpage
@@ -34,6 +37,8 @@ func registerMode(p modePage) {
 		return int(a.Page)<<8 + int(a.Sub) - int(b.Page)<<8 - int(b.Sub)
 	})
 }
+
+func (p *modePage) of(f *conf) bool { return p.Enabled == nil || p.Enabled(f) }
 
 const (
 	allModePages = 0x3f
@@ -67,9 +72,9 @@ func (p *modePage) mask(page []byte) []byte {
 
 // selectModePages lists the pages that a MODE SENSE asks for, nil if there is
 // no such page. known tells whether at least the page code exists.
-func selectModePages(page, sub uint8) (list []*modePage, known bool) {
+func (f *conf) selectModePages(page, sub uint8) (list []*modePage, known bool) {
 	for _, p := range modePages {
-		if page != allModePages && page != p.Page {
+		if page != allModePages && page != p.Page || !p.of(f) {
 			continue
 		}
 		known = true
@@ -80,9 +85,9 @@ func selectModePages(page, sub uint8) (list []*modePage, known bool) {
 	return list, known
 }
 
-func findModePage(page, sub uint8) *modePage {
+func (f *conf) findModePage(page, sub uint8) *modePage {
 	for _, p := range modePages {
-		if p.Page == page && p.Sub == sub {
+		if p.Page == page && p.Sub == sub && p.of(f) {
 			return p
 		}
 	}

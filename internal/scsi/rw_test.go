@@ -219,7 +219,7 @@ func TestWriteThatOverlapsTheSwitchOfTheCache(t *testing.T) {
 		over := make(chan *Task)
 		go func() { over <- b.do("2a 00 00000000 00 0001 00", make([]byte, 512), 0) }()
 		synctest.Wait()
-		require.NoError(t, b.unit.setMode(nil, modeParams{}))
+		require.NoError(t, b.unit.SetWriteCache(false))
 		require.Equal(t, 1, b.medium.count(func() int { return b.medium.syncs }))
 		close(inside)
 		require.Equal(t, Good, (<-over).Status)

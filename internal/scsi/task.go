@@ -75,7 +75,6 @@ type Task struct {
 	next      *Task      // in itl.tasks
 	prev      *Task
 	qnext     *Task // in a work queue
-	scratch   [4]uint64
 }
 
 type taskState uint8

@@ -52,12 +52,11 @@ const DefaultMaxTransfer = 8 << 20
 
 // Unit is a logical unit: a medium, its reservations and its task set.
 type Unit struct {
-	id       Identity
-	medium   Medium
-	caps     caps
-	pr       *pr.Unit
-	events   *Events
-	defaults modeParams
+	id     Identity
+	medium Medium
+	caps   caps
+	pr     *pr.Unit
+	events *Events
 
 	setAccess func(map[uint16]AccessState) error
 
@@ -70,6 +69,7 @@ type Unit struct {
 	ranges   *rangeLock
 	behind   background
 	memory   memory
+	space    spaceWatch
 	progress atomic.Uint32 // of what made the unit not ready, 0..65535
 
 	mu      sync.Mutex // guards all below and changes of conf
@@ -88,7 +88,9 @@ type conf struct {
 	readOnly    bool
 	rotational  bool
 	thin        bool
+	counted     bool // thin, and the storage tells how much space is left
 	modeParams
+	defaults modeParams // what a reset brings back
 
 	unmapGranularity uint32                // blocks
 	unmapAlignment   uint32                // blocks
@@ -110,10 +112,9 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	u.data.max, u.ctl.max = unitWorkers, 1
 	u.id.complete()
 	u.ranges = newRangeLock()
-	u.defaults = modeParams{writeCache: c.WriteCache}
 	u.setAccess = c.SetAccess
 	u.memory.now, u.memory.save = c.Memory, c.Remember
-	f := &conf{readOnly: c.ReadOnly, rotational: c.Rotational, thin: c.Thin && u.caps.thin, modeParams: u.defaults}
+	f := &conf{readOnly: c.ReadOnly, rotational: c.Rotational, thin: c.Thin && u.caps.thin, modeParams: modeParams{writeCache: c.WriteCache}}
 	switch c.BlockSize {
 	case 512:
 		f.shift = 9
@@ -143,6 +144,10 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	}
 	f.maxTransfer = uint64(c.MaxTransfer) >> f.shift
 	f.blocks = uint64(m.Size()) >> f.shift
+	if f.counted = f.thin && u.caps.account != nil; f.counted {
+		f.thresholds = defaultThresholds(f.blocks << f.shift)
+	}
+	f.defaults = f.modeParams
 	if f.blocks == 0 {
 		return nil, fmt.Errorf("medium of %d bytes is smaller than one block", m.Size())
 	}
