@@ -77,7 +77,7 @@ func (t Tool) List(ctx context.Context) ([]string, error) {
 func (t Tool) Run(ctx context.Context, test, url string) Result {
 	ctx, cancel := context.WithTimeout(ctx, t.Limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, t.Path, "--dataloss", "--Verbose-scsi", "--test=ALL."+test, url, url)
+	cmd := exec.CommandContext(ctx, t.Path, "--dataloss", "--allow-sanitize", "--Verbose-scsi", "--test=ALL."+test, url, url)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
