@@ -236,22 +236,25 @@ func TestDecodeLBAStatusAndTokenInfo(t *testing.T) {
 
 func TestParseURL(t *testing.T) {
 	for s, want := range map[string]URL{
-		"iscsi://10.0.0.1/iqn.a:b/3":                  {Addr: "10.0.0.1:3260", Target: "iqn.a:b", LUN: 3},
-		"iscsi://10.0.0.1:13260/iqn.a:b/0":            {Addr: "10.0.0.1:13260", Target: "iqn.a:b"},
-		"iscsi://user%secret@host/iqn.a:b/1":          {User: "user", Secret: "secret", Addr: "host:3260", Target: "iqn.a:b", LUN: 1},
-		"iscsi://user:pa%40ss@host:1/iqn.a:b/1":       {User: "user", Secret: "pa@ss", Addr: "host:1", Target: "iqn.a:b", LUN: 1},
-		"iscsi://user@host/iqn.a:b/1":                 {User: "user", Addr: "host:3260", Target: "iqn.a:b", LUN: 1},
-		"iscsi://[fe80::1]:3261/iqn.a:b/2":            {Addr: "[fe80::1]:3261", Target: "iqn.a:b", LUN: 2},
-		"iscsi://[fe80::1]/iqn.a:b/2":                 {Addr: "[fe80::1]:3260", Target: "iqn.a:b", LUN: 2},
-		"iscsi://host":                                {Addr: "host:3260"},
-		"iscsi://host/":                               {Addr: "host:3260"},
-		"iscsi://host/iqn.a:b/4?header_digest=crc32c": {Addr: "host:3260", Target: "iqn.a:b", LUN: 4},
+		"iscsi://10.0.0.1/iqn.a:b/3":            {Addr: "10.0.0.1:3260", Target: "iqn.a:b", LUN: 3},
+		"iscsi://10.0.0.1:13260/iqn.a:b/0":      {Addr: "10.0.0.1:13260", Target: "iqn.a:b"},
+		"iscsi://user%secret@host/iqn.a:b/1":    {User: "user", Secret: "secret", Addr: "host:3260", Target: "iqn.a:b", LUN: 1},
+		"iscsi://user:pa%40ss@host:1/iqn.a:b/1": {User: "user", Secret: "pa@ss", Addr: "host:1", Target: "iqn.a:b", LUN: 1},
+		"iscsi://user@host/iqn.a:b/1":           {User: "user", Addr: "host:3260", Target: "iqn.a:b", LUN: 1},
+		"iscsi://[fe80::1]:3261/iqn.a:b/2":      {Addr: "[fe80::1]:3261", Target: "iqn.a:b", LUN: 2},
+		"iscsi://[fe80::1]/iqn.a:b/2":           {Addr: "[fe80::1]:3260", Target: "iqn.a:b", LUN: 2},
+		"iscsi://host":                          {Addr: "host:3260"},
+		"iscsi://host/":                         {Addr: "host:3260"},
+		"iscsi://host/iqn.a:b/4?header_digest=crc32c&target_user=t&target_password=p%26w": {
+			Addr: "host:3260", Target: "iqn.a:b", LUN: 4, HeaderDigest: "CRC32C", TargetUser: "t", TargetSecret: "p&w",
+		},
 	} {
 		got, err := ParseURL(s)
 		require.NoError(t, err, s)
 		require.Equal(t, want, got, s)
 	}
-	for _, bad := range []string{"http://x", "iscsi://", "iscsi:///iqn/1", "iscsi://h/iqn.a:b", "iscsi://h/iqn/x", "iscsi://h/iqn/99999"} {
+	for _, bad := range []string{"http://x", "iscsi://", "iscsi:///iqn/1", "iscsi://h/iqn.a:b", "iscsi://h/iqn/x", "iscsi://h/iqn/99999",
+		"iscsi://h/iqn/1?header_digest=md5", "iscsi://h/iqn/1?colour=red"} {
 		_, err := ParseURL(bad)
 		require.Error(t, err, bad)
 	}

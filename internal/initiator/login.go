@@ -182,6 +182,9 @@ func (l *loginRun) security(offer Keys) error {
 		return err
 	}
 	if v, _ := resp.Keys.Get("AuthMethod"); v != "CHAP" {
+		if l.cfg.CHAP.MutualSecret != "" {
+			return ErrTargetNotAuthentic
+		}
 		_, err := l.stage(StageSecurity, StageOperational, nil)
 		return err
 	}

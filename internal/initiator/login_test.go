@@ -178,6 +178,15 @@ func TestTargetThatCannotProveItselfIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrTargetNotAuthentic)
 }
 
+func TestMutualAuthenticationCannotBeTalkedAway(t *testing.T) {
+	f := newFake(t)
+	cfg := f.config()
+	f.answers = Keys{{"AuthMethod", "None"}}
+	cfg.CHAP = &CHAP{User: "user", Secret: "s", MutualSecret: "m", AuthMethods: "CHAP,None"}
+	_, err := Dial(t.Context(), cfg)
+	require.ErrorIs(t, err, ErrTargetNotAuthentic)
+}
+
 func TestMalformedCHAPIsReported(t *testing.T) {
 	for name, c := range map[string]struct {
 		alg   int

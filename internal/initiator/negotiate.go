@@ -259,7 +259,8 @@ func (n *negotiation) finish() Params {
 		}
 	}
 	if v, ok := n.received.Get("MaxRecvDataSegmentLength"); ok {
-		if i, err := parseNumber(v); err == nil {
+		rule := keyRules["MaxRecvDataSegmentLength"] // out of range: reported, not believed
+		if i, err := parseNumber(v); err == nil && i >= rule.lo && i <= rule.hi {
 			p.TargetMaxRecvDataSegment = i
 		}
 	}

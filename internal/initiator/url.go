@@ -10,12 +10,17 @@ import (
 )
 
 // URL is an iSCSI URL in the form that libiscsi and QEMU use:
-// iscsi://[user[%secret]@]host[:port]/target/lun.
+// iscsi://[user[%secret]@]host[:port]/target/lun[?option=value[&...]].
 type URL struct {
 	User, Secret string
 	Addr         string // host:port, port 3260 when not given
 	Target       string // empty in a discovery URL
 	LUN          uint16
+
+	// Options header_digest, data_digest (none or crc32c), target_user and
+	// target_password (mutual CHAP).
+	HeaderDigest, DataDigest string
+	TargetUser, TargetSecret string
 }
 
 // DefaultPort is the registered iSCSI port.
@@ -49,7 +54,10 @@ func ParseURL(s string) (URL, error) {
 	if !hasPath || path == "" {
 		return u, nil
 	}
-	path, _, _ = strings.Cut(path, "?")
+	path, query, _ := strings.Cut(path, "?")
+	if err := u.options(query); err != nil {
+		return URL{}, err
+	}
 	target, lun, ok := strings.Cut(path, "/")
 	if !ok || target == "" {
 		return URL{}, fmt.Errorf("initiator: URL path %q is not target/lun", path)
@@ -60,6 +68,35 @@ func ParseURL(s string) (URL, error) {
 	}
 	u.Target, u.LUN = target, uint16(n)
 	return u, nil
+}
+
+// options reads what follows the question mark.
+func (u *URL) options(query string) error {
+	digests := map[string]string{"none": "None", "crc32c": "CRC32C"}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return fmt.Errorf("initiator: URL options: %w", err)
+	}
+	for name := range values {
+		v := values.Get(name)
+		digest, known := digests[strings.ToLower(v)]
+		switch name {
+		case "header_digest":
+			u.HeaderDigest = digest
+		case "data_digest":
+			u.DataDigest = digest
+		case "target_user":
+			u.TargetUser, known = v, true
+		case "target_password":
+			u.TargetSecret, known = v, true
+		default:
+			return fmt.Errorf("initiator: URL option %q is not known", name)
+		}
+		if !known {
+			return fmt.Errorf("initiator: URL option %s: %q is neither none nor crc32c", name, v)
+		}
+	}
+	return nil
 }
 
 // splitUser separates user and secret. '%' separates unless it starts an escape
@@ -81,9 +118,12 @@ func splitUser(s string) (user, secret string, err error) {
 
 // Config returns the login configuration of a URL.
 func (u URL) Config() Config {
-	c := Config{Addr: u.Addr, Target: u.Target, Discovery: u.Target == ""}
+	c := Config{
+		Addr: u.Addr, Target: u.Target, Discovery: u.Target == "",
+		HeaderDigest: u.HeaderDigest, DataDigest: u.DataDigest,
+	}
 	if u.User != "" {
-		c.CHAP = &CHAP{User: u.User, Secret: u.Secret}
+		c.CHAP = &CHAP{User: u.User, Secret: u.Secret, MutualUser: u.TargetUser, MutualSecret: u.TargetSecret}
 	}
 	return c
 }

@@ -15,10 +15,6 @@ import (
 
 const bhsLen = 48
 
-// discardMin is from what length on a payload nobody looks at is discarded by the
-// kernel: below it the extra system call costs more than the copy.
-const discardMin = 32 << 10
-
 // incoming takes the stream from a target apart. PDUs may be split anywhere.
 type incoming struct {
 	header, data bool // digests in force
@@ -56,14 +52,6 @@ var (
 
 // receive reads once and handles what came.
 func (s *session) receive(buf []byte, now time.Duration) error {
-	if s.in.left >= discardMin && s.in.sink == nil && !s.in.check && !s.copyAll {
-		n, _, err := unix.Recvfrom(s.fd, buf[:min(s.in.left, len(buf))], unix.MSG_TRUNC)
-		if n > 0 {
-			s.in.left -= n
-			return s.settle(now)
-		}
-		return readError(n, err)
-	}
 	n, err := unix.Read(s.fd, buf)
 	if n <= 0 || err != nil {
 		return readError(n, err)
@@ -109,21 +97,14 @@ func (s *session) process(b []byte, now time.Duration) error {
 				return err
 			}
 		}
-		if err := s.settle(now); err != nil {
-			return err
+		if in.left == 0 && in.tail == 0 && in.have == in.headLen() {
+			in.have = 0
+			if err := s.end(now); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
-}
-
-// settle handles the PDU if it is complete.
-func (s *session) settle(now time.Duration) error {
-	in := &s.in
-	if in.left > 0 || in.tail > 0 || in.have < in.headLen() {
-		return nil
-	}
-	in.have = 0
-	return s.end(now)
 }
 
 // take uses bytes of a data segment.

@@ -18,7 +18,6 @@ type session struct {
 	block     int // bytes per I/O
 	perIO     uint32
 	percent   uint64 // of reads
-	copyAll   bool
 	pattern   pattern
 	shared    []byte          // payload of plain writes
 	headers   [2][bhsLen]byte // SCSI Command templates: write, read
@@ -69,8 +68,8 @@ type slot struct {
 func newSession(o *Options, r *initiator.Raw, fd, index int, unit unitInfo) *session {
 	s := &session{
 		fd: fd, lun: initiator.FlatLUN(o.LUN), params: r.Params, block: o.Block,
-		percent: uint64(o.ReadPercent), copyAll: o.Copy,
-		cmdSN: r.CmdSN, maxCmdSN: r.CmdSN, expStatSN: r.ExpStatSN,
+		percent: uint64(o.ReadPercent),
+		cmdSN:   r.CmdSN, maxCmdSN: r.CmdSN, expStatSN: r.ExpStatSN,
 		slots: make([]slot, o.Depth), free: make([]uint32, o.Depth),
 	}
 	switch o.Kind {

@@ -46,9 +46,6 @@ type Options struct {
 	Poll    time.Duration // how long to look at the sockets before waiting; 0: wait at once
 	// CheckDigests verifies the data digests that were negotiated.
 	CheckDigests bool
-	// Copy receives every payload byte. Without it, long payloads that nobody
-	// looks at are discarded inside the kernel, which spares the client a copy.
-	Copy bool
 	// Progress is called every Every (default 200 ms) from one goroutine.
 	Progress func(Sample)
 	Every    time.Duration
