@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -139,7 +140,11 @@ func (r *Raw) login(ctx context.Context, cfg Config, cmdSN uint32) error {
 	r.CmdSN = cmdSN
 	l := &loginRun{r: r, ctx: ctx, cfg: cfg, first: true, last: new(PDU)}
 	l.neg.report = func(rule Rule, detail string) { r.report(rule, l.last, detail) }
-	return l.run()
+	err := l.run()
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("initiator: the target closed the connection during login: %w", err)
+	}
+	return err
 }
 
 func (l *loginRun) run() error {
