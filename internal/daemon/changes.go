@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -147,23 +146,7 @@ type grownFile string
 const grownName = "size"
 
 func (f grownFile) remember(n int64) error {
-	tmp := string(f) + ".new"
-	w, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(w, n)
-	if err == nil {
-		err = w.Sync()
-	}
-	err = errors.Join(err, w.Close())
-	if err == nil {
-		err = os.Rename(tmp, string(f))
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(string(f)))
-	}
-	return err
+	return replaceFile(string(f), fmt.Appendln(nil, n))
 }
 
 // size returns the size remembered, 0 if there is none.

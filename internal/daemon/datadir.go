@@ -19,10 +19,11 @@ import (
 
 // The data directory:
 //
-//	lock                  held while a daemon runs; names its process
-//	luns/<uuid>/lun.json  who the LUN is; written once, when it is first seen
-//	luns/<uuid>/disk.img  its blocks, unless they have a path of their own
-//	pr/                   its reservations (package prstore)
+//	lock                     held while a daemon runs; names its process
+//	luns/<uuid>/lun.json     who the LUN is; written once, when it is first seen
+//	luns/<uuid>/disk.img     its blocks, unless they have a path of their own
+//	luns/<uuid>/memory.json  what initiators set and it must not forget
+//	pr/                      its reservations (package prstore)
 //
 // A LUN's directory is made under another name and renamed when it is whole
 // and durable, so that a crash leaves an identity or none.
@@ -184,17 +185,7 @@ func (id *identity) write(base string) error {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(tmp, "lun.json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
+	err = writeDurably(filepath.Join(tmp, "lun.json"), os.O_EXCL, append(b, '\n'))
 	if err == nil {
 		err = syncDir(tmp)
 	}
@@ -203,18 +194,6 @@ func (id *identity) write(base string) error {
 	}
 	if err == nil {
 		err = syncDir(base)
-	}
-	return err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
 	}
 	return err
 }

@@ -64,7 +64,13 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 		d.news.reservationsUnknown(c.Name, err)
 	}
 	d.trail.Found(id.UUID.String(), c.Name, reservations.State())
-	u.scsi, err = scsi.NewUnit(unitConfig(c, id, store, d.unitEvents(c.Name)), store, reservations)
+	uc := unitConfig(c, id, store, d.unitEvents(c.Name))
+	memory := memoryFile(filepath.Join(id.dir, memoryName))
+	uc.Remember = memory.remember
+	if uc.Memory, err = memory.recall(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	u.scsi, err = scsi.NewUnit(uc, store, reservations)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
