@@ -64,6 +64,7 @@ type itl struct {
 
 	grant     atomic.Pointer[grant] // what this nexus may do, as of one Access
 	uaPending atomic.Int32          // len(ua)
+	inside    atomic.Int32          // tasks inside the gate, but for those of the control queue
 	hold      atomic.Pointer[hold]  // commands wait while calls of this nexus's previous session are in the medium
 
 	mu      sync.Mutex // guards all below; leaf lock
@@ -193,6 +194,9 @@ func (x *itl) enter(t *Task, c pr.Class) error {
 	}
 	t.state = taskInGate
 	x.gated++
+	if t.cmd.Flags&Control == 0 {
+		x.inside.Add(1)
+	}
 	x.mu.Unlock()
 	return nil
 }
@@ -216,11 +220,15 @@ func (x *itl) leave(t *Task, move bool) (doomed bool) {
 		x.end(t)
 	}
 	x.gated--
+	last := t.cmd.Flags&Control == 0 && x.inside.Add(-1) == 0
 	drains := t.drains
 	t.drains = nil
 	x.mu.Unlock()
 	for _, d := range drains {
 		d.leave()
+	}
+	if last && x.unit.data.waiting.Load() != 0 {
+		x.unit.data.spare()
 	}
 	return doomed
 }

@@ -109,7 +109,7 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	if u.events == nil {
 		u.events = &Events{}
 	}
-	u.data.max, u.ctl.max = unitWorkers, 1
+	u.data.max, u.data.spares, u.ctl.max = unitWorkers, spareWorkers, 1
 	u.id.complete()
 	u.ranges = newRangeLock()
 	u.setAccess = c.SetAccess
