@@ -131,3 +131,7 @@ func (b *Bed) Close() {
 		h.Cut()
 	}
 }
+
+// Sequential reports whether commands and task management functions that one
+// host sends reach the unit in the order of sending.
+func (b *Bed) Sequential() bool { return b.wire != nil && b.conf.Connections <= 1 }

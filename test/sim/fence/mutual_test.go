@@ -139,8 +139,8 @@ func (q *quarrel) round(all []sim.Host, r *rand.Rand) (winner int, err error) {
 	return winner, q.aftermath(nodes, winner, held)
 }
 
-// insist sends c until it has an answer other than a unit attention. The
-// winner's PREEMPT AND ABORT may have ended it without a word.
+// insist sends c until it has an answer other than a unit attention. Once
+// decided is closed, somebody may have ended it without a word.
 func insist(h sim.Host, c initiator.Cmd, decided <-chan struct{}) sim.Answer {
 	for {
 		k := h.Start(c)
@@ -149,7 +149,7 @@ func insist(h sim.Host, c initiator.Cmd, decided <-chan struct{}) sim.Answer {
 		case <-decided:
 			select {
 			case <-k.Done():
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(30 * time.Millisecond):
 				h.Settle()
 				<-k.Done()
 			}
