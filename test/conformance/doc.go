@@ -11,6 +11,10 @@
 // and a hang is blamed on the right one; after a hang the caller starts a
 // fresh target.
 //
+// A test of the tool that says nothing about any target is broken, and is not
+// run; what it was meant to show is ours to show. Some tests need a disk of
+// their own kind, read-only for example, and get one.
+//
 // libiscsi.expected holds one line per test for our daemon. Any difference
 // fails, an improvement too: UPDATE=1 make conformance rewrites the file, and
 // its diff is the review.

@@ -77,6 +77,9 @@ func Count(all []Result) map[Status]int {
 func Summary(all []Result) string {
 	n := Count(all)
 	s := fmt.Sprintf("libiscsi: %d tests: %d passed, %d skipped, %d failed", len(all), n[Passed], n[Skipped], n[Failed])
+	if n[Broken] > 0 {
+		s += fmt.Sprintf(", %d broken in the tool", n[Broken])
+	}
 	if n[Hung]+n[Crashed] > 0 {
 		s += fmt.Sprintf(", %d hung, %d crashed", n[Hung], n[Crashed])
 	}

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,11 +12,6 @@ import (
 
 const expectedFile = "libiscsi.expected"
 
-// oneBlockTest needs physical blocks of one logical block: it asks for the
-// status of a block and expects the answer to begin with the next physical
-// one. Others need larger physical blocks, which are our default.
-const oneBlockTest = "GetLBAStatus.UnmapSingle"
-
 // TestLibiscsi runs libiscsi's whole suite against our daemon and compares
 // every single result with what is expected. UPDATE=1 rewrites the file.
 func TestLibiscsi(t *testing.T) {
@@ -26,19 +20,9 @@ func TestLibiscsi(t *testing.T) {
 	tests, err := tool.List(t.Context())
 	require.NoError(t, err)
 	outputs := map[string]string{}
-	run := func(tests []string, physical int) []Result {
-		suite := Suite{
-			Tool: tool, Kind: peers.NAS, Dir: t.TempDir(), Physical: physical,
-			Observed: func(r Result) { outputs[r.Test] = r.Output },
-		}
-		got, err := suite.Run(t.Context(), tests)
-		require.NoError(t, err)
-		return got
-	}
-	at := slices.Index(tests, oneBlockTest)
-	require.GreaterOrEqual(t, at, 0)
-	got := run(slices.Delete(slices.Clone(tests), at, at+1), 0)
-	got = slices.Insert(got, at, run(tests[at:at+1], 512)...)
+	suite := Suite{Tool: tool, Kind: peers.NAS, Dir: t.TempDir(), Observed: func(r Result) { outputs[r.Test] = r.Output }}
+	got, err := suite.Run(t.Context(), tests)
+	require.NoError(t, err)
 	t.Log(Summary(got))
 	if os.Getenv("UPDATE") != "" {
 		require.NoError(t, Save(expectedFile, got))

@@ -13,72 +13,94 @@ import (
 // the medium included) and small enough that whole-disk tests stay short.
 const diskSize = 100 << 20
 
+// special tests need another disk than the others; ours can be told to be one.
+var special = map[string]peers.Disk{
+	// It asks for the status of a block and expects the answer to begin with
+	// the next physical one: it needs physical blocks of one logical block.
+	// Others need larger ones, which are our default.
+	"GetLBAStatus.UnmapSingle": {PhysicalBlock: 512},
+	"ReadOnly.ReadOnlySBC":     {ReadOnly: true},
+}
+
 // Suite runs tests against targets of one kind that it starts itself.
 type Suite struct {
 	Tool     Tool
 	Kind     peers.Kind
 	Dir      string       // for disks and logs
-	Physical int          // physical block size of our daemon's disk, in bytes; 0: its default
 	Observed func(Result) // called after each test; may be nil
 }
 
 // Run runs the named tests and returns a result for each. A target that hung
 // or went away is replaced by a fresh one before the next test.
 func (s Suite) Run(ctx context.Context, tests []string) ([]Result, error) {
-	var (
-		all    []Result
-		target *peers.Target
-		starts int
-	)
-	stop := func() {
-		if target != nil {
-			target.Kill()
-			target = nil
-		}
-	}
-	defer stop()
+	r := runner{Suite: s}
+	defer r.stop()
+	var all []Result
 	for _, test := range tests {
 		if err := ctx.Err(); err != nil {
 			return all, err
 		}
-		if target == nil {
-			starts++
-			var err error
-			if target, err = s.start(ctx, starts); err != nil {
-				return all, err
-			}
+		result, err := r.run(ctx, test)
+		if err != nil {
+			return all, err
 		}
-		r := s.Tool.Run(ctx, test, target.URL())
-		if target.Gone() {
-			r.Status, r.Reason = Crashed, "the target went away"
-			r.Output += "\n" + target.Log()
-		}
-		if r.Status == Hung || r.Status == Crashed {
-			stop()
-		}
-		all = append(all, r)
+		all = append(all, result)
 		if s.Observed != nil {
-			s.Observed(r)
+			s.Observed(result)
 		}
 	}
 	return all, nil
 }
 
-func (s Suite) start(ctx context.Context, n int) (*peers.Target, error) {
-	dir := filepath.Join(s.Dir, fmt.Sprintf("run%d", n))
+// runner keeps a target from test to test.
+type runner struct {
+	Suite
+	target *peers.Target
+	starts int
+}
+
+func (r *runner) run(ctx context.Context, test string) (Result, error) {
+	disk, own := special[test]
+	if own {
+		r.stop()
+		defer r.stop()
+	}
+	if r.target == nil {
+		var err error
+		if r.target, err = r.start(ctx, disk); err != nil {
+			return Result{}, err
+		}
+	}
+	result := r.Tool.Run(ctx, test, r.target.URL())
+	if r.target.Gone() {
+		result.Status, result.Reason = Crashed, "the target went away"
+		result.Output += "\n" + r.target.Log()
+	}
+	if result.Status == Hung || result.Status == Crashed {
+		r.stop()
+	}
+	return result, nil
+}
+
+func (r *runner) stop() {
+	if r.target != nil {
+		r.target.Kill()
+		r.target = nil
+	}
+}
+
+func (r *runner) start(ctx context.Context, d peers.Disk) (*peers.Target, error) {
+	r.starts++
+	dir := filepath.Join(r.Dir, fmt.Sprintf("run%d", r.starts))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	disk := filepath.Join(dir, "disk.img")
-	f, err := os.Create(disk)
-	if err != nil {
+	d.Path = filepath.Join(dir, "disk.img")
+	if err := os.WriteFile(d.Path, nil, 0o600); err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(diskSize); err != nil {
+	if err := os.Truncate(d.Path, diskSize); err != nil {
 		return nil, err
 	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
-	return s.Kind.Start(ctx, dir, peers.Disk{Path: disk, PhysicalBlock: s.Physical})
+	return r.Kind.Start(ctx, dir, d)
 }

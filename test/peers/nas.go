@@ -47,7 +47,8 @@ targets:
         backstore: file
         path: %s
         physical_block_size: %d
-`, addr, nasIQN, d.Path, d.PhysicalBlock)
+        read_only: %t
+`, addr, nasIQN, d.Path, d.PhysicalBlock, d.ReadOnly)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

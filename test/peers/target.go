@@ -13,8 +13,12 @@ import (
 
 // Disk is what a target is asked to serve.
 type Disk struct {
-	Path          string // an existing file; its size is the LUN's
-	PhysicalBlock int    // bytes; 0: the target's default. Ours alone heeds it.
+	Path string // an existing file; its size is the LUN's
+
+	// What follows only our daemon heeds.
+
+	PhysicalBlock int // bytes; 0: the default
+	ReadOnly      bool
 }
 
 // Kind knows how to start one sort of target.
