@@ -63,6 +63,15 @@ func TestConfigKeysReplaceRemoveAndAppend(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+func TestKeysMayBeOfferedTwice(t *testing.T) {
+	f := newFake(t)
+	cfg := f.config()
+	cfg.Keys = Keys{{"MaxBurstLength", "65536"}, {"MaxBurstLength", "131072"}}
+	f.answers = Keys{{"MaxBurstLength", Omit}}
+	s := f.dial(cfg)
+	require.Equal(t, []string{"65536", "131072"}, s.Params().Offered.All("MaxBurstLength"))
+}
+
 func TestTargetProposalIsAnswered(t *testing.T) {
 	f := newFake(t)
 	cfg := f.config()

@@ -398,6 +398,25 @@ func manyKeys(n int) Keys {
 	return k
 }
 
+// After a gap the target's own numbering is followed: one mistake, one report.
+func TestOneMistakeIsReportedOnce(t *testing.T) {
+	f := newFake(t)
+	skipped := false
+	f.mangle = func(c *fakeConn, p *PDU) []*PDU {
+		if p.Opcode() == OpSCSIResponse && !skipped {
+			skipped = true
+			c.stat++
+			p.SetUint32(offStatSN, p.StatSN()+1)
+		}
+		return nil
+	}
+	s := f.dial(f.config())
+	for range 5 {
+		doTUR(t.Context(), s)
+	}
+	require.Equal(t, map[Rule]int{RuleStatSN: 1}, rulesOf(s.Violations()))
+}
+
 func TestTolerantSessionClosesQuietly(t *testing.T) {
 	f := newFake(t)
 	edit(OpSCSIResponse, func(p *PDU) { p.BHS[12] = 1 })(f)

@@ -39,7 +39,7 @@ func (o *outgoing) small(n int) []byte {
 		o.arena = grown
 	}
 	o.arena = o.arena[:from+n]
-	if k := len(o.pieces) - 1; k >= o.first && o.pieces[k].payload == nil && o.pieces[k].to == from {
+	if k := len(o.pieces) - 1; k >= o.first && o.pieces[k].payload == nil {
 		o.pieces[k].to = from + n
 	} else {
 		o.pieces = append(o.pieces, piece{from: from, to: from + n})

@@ -161,12 +161,41 @@ func TestClosedWindowStopsIssuing(t *testing.T) {
 	p.s.issue(0)
 	sent := p.take()
 	require.Len(t, sent, 3, "fffffffe, ffffffff and 0")
-	p.s.window(0, 0xffffffff)
 	p.s.issue(0)
-	require.Empty(t, p.take(), "the window never goes back")
+	require.Empty(t, p.take())
 	p.s.window(1, 4)
+	p.s.window(1, 2)
 	p.s.issue(0)
-	require.Len(t, p.take(), 4)
+	require.Len(t, p.take(), 4, "the window never goes back")
+}
+
+// Only what ends within the counted span counts.
+func TestCountedSpan(t *testing.T) {
+	p := newPeer(t, Workload{Kind: NoData, Depth: 1}, nil)
+	p.s.count = span{5, 10}
+	for _, at := range []time.Duration{4, 5, 7, 10, 11} {
+		p.s.issue(0)
+		itt := p.take()[0].ITT()
+		require.NoError(t, p.s.process(p.answer(initiator.OpSCSIResponse, itt, 0x80, nil), at))
+	}
+	require.EqualValues(t, 3, p.s.stats.read.Count())
+	require.EqualValues(t, 5, p.s.stats.ios)
+}
+
+// Two I/Os of one place would make the outcome of a verification a matter of luck.
+func TestVerifyNeverDoublesAPlace(t *testing.T) {
+	p := newPeer(t, Workload{Kind: Verify, Depth: 8, Region: 3 * 4096}, nil)
+	for range 100 {
+		p.s.issue(0)
+	}
+	seen := map[uint64]bool{}
+	for i := range p.s.slots {
+		if k := &p.s.slots[i]; k.live {
+			require.False(t, seen[k.place])
+			seen[k.place] = true
+		}
+	}
+	require.Len(t, seen, 3)
 }
 
 func TestTargetPingIsAnswered(t *testing.T) {
