@@ -12,7 +12,7 @@ func init() {
 	in := func(sa uint16, name, usage string, build func(t *Task, s pr.State) []byte) {
 		register(Command{
 			Op: 0x5e, SA: sa, HasSA: true, Name: "PERSISTENT RESERVE IN/" + name,
-			Access: pr.Status, Dir: DataIn, Flags: Standby, Class: ClassReservation,
+			Access: pr.Persistent, Dir: DataIn, Flags: Standby, Class: ClassReservation,
 			Usage: usage, Length: Field{7, 2},
 			Run: func(t *Task) error {
 				t.Reply(build(t, t.unit.pr.State()), int(t.cmd.Length.In(&t.CDB)))

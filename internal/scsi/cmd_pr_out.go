@@ -12,7 +12,7 @@ func init() {
 	out := func(op pr.Action, name, usage, ignore string) {
 		register(Command{
 			Op: 0x5f, SA: uint16(op), HasSA: true, Name: "PERSISTENT RESERVE OUT/" + name,
-			Access: pr.Status, Dir: DataOut, Flags: Control | Standby | WithoutPR, Class: ClassReservation,
+			Access: pr.Persistent, Dir: DataOut, Flags: Control | Standby | WithoutPR, Class: ClassReservation,
 			Usage: usage, Ignore: ignore, Length: Field{5, 4},
 			Run: runPROut,
 		})

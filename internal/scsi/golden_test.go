@@ -36,7 +36,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 var classNames = map[pr.Class]string{
-	pr.Unclassified: "unclassified", pr.Write: "write", pr.Read: "read", pr.Status: "status", pr.Always: "always",
+	pr.Unclassified: "unclassified", pr.Write: "write", pr.Read: "read", pr.Status: "status", pr.Always: "always", pr.Persistent: "persistent",
 }
 
 var flagNames = []string{

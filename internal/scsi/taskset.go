@@ -43,7 +43,7 @@ type barrier struct {
 // unordered tells the commands that take no part.
 func (t *Task) unordered() bool {
 	c := t.cmd.access(&t.CDB)
-	return t.Attr == HeadOfQueue || c == pr.Always || c == pr.Status
+	return t.Attr == HeadOfQueue || c == pr.Always || c == pr.Status || c == pr.Persistent
 }
 
 // order gives a new task its place: behind the newest ORDERED task, or as
