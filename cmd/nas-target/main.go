@@ -15,10 +15,12 @@ import (
 
 // Exit codes.
 const (
-	exitOK      = 0
-	exitError   = 1
-	exitUsage   = 2
-	exitRefused = 4
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitRefused     = 4
+	exitUnreachable = 5
 )
 
 // codedError gives an error its exit code.
@@ -37,7 +39,10 @@ func main() {
 }
 
 func executeTo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
+	return executeRoot(ctx, newRoot(), args, stdout, stderr)
+}
+
+func executeRoot(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -65,7 +70,8 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newBench(), newConfig(), newVersion())
+	root.AddCommand(newServe(), newBench(), newConfig(), newVersion(),
+		newStatus(), newPR(), newSession(), newTarget(), newLUN(), newPortal(), newInitiator())
 	return root
 }
 

@@ -58,6 +58,11 @@ func (c *Client) Targets(ctx context.Context) ([]Target, error) {
 	return items[Target](ctx, c, "/v1/targets")
 }
 
+// Target shows one target.
+func (c *Client) Target(ctx context.Context, name string) (Target, error) {
+	return ask[Target](ctx, c, "/v1/targets/"+url.PathEscape(name))
+}
+
 // Portals lists the portals.
 func (c *Client) Portals(ctx context.Context) ([]Portal, error) {
 	return items[Portal](ctx, c, "/v1/portals")

@@ -100,7 +100,7 @@ func problems(s Status) []Problem {
 			}
 			for _, f := range l.Reservations.Findings {
 				if f.Severity != Info {
-					f.Subject = l.Name
+					f.Subject, f.Text = l.Name, l.Name+": "+f.Text
 					all = append(all, f)
 				}
 			}

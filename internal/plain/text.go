@@ -2,6 +2,7 @@ package plain
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,7 +17,14 @@ const Max = 256
 // characters, broken UTF-8. What is longer than Max is cut, and says so with an
 // ellipsis. Text of a Text is the same text.
 func Text(s string) string {
-	if fits(s) {
+	return cut(s, Max)
+}
+
+// Line is Text of any length.
+func Line(s string) string { return cut(s, math.MaxInt) }
+
+func cut(s string, most int) string {
+	if len(s) <= most && clean(s) {
 		return s
 	}
 	const ellipsis = "…"
@@ -33,11 +41,11 @@ func Text(s string) string {
 		case !visible(r):
 			piece = fmt.Sprintf(`\u%04x`, r)
 		}
-		if b.Len()+len(piece) > Max {
+		if len(piece) > most-b.Len() {
 			return b.String()[:last] + ellipsis
 		}
 		b.WriteString(piece)
-		if b.Len() <= Max-len(ellipsis) {
+		if b.Len() <= most-len(ellipsis) {
 			last = b.Len()
 		}
 		i += n
@@ -45,10 +53,7 @@ func Text(s string) string {
 	return b.String()
 }
 
-func fits(s string) bool {
-	if len(s) > Max {
-		return false
-	}
+func clean(s string) bool {
 	for i, r := range s {
 		if !visible(r) {
 			return false

@@ -33,6 +33,12 @@ func TestTextIsCutAtMax(t *testing.T) {
 	require.Equal(t, strings.Repeat("a", Max-4)+"…", Text(strings.Repeat("a", Max-4)+"\x1b\x1b"), "no escape is cut in two")
 }
 
+func TestLineIsNotCut(t *testing.T) {
+	long := strings.Repeat("a", 10*Max)
+	require.Equal(t, long, Line(long))
+	require.Equal(t, long+`\x1b`, Line(long+"\x1b"))
+}
+
 func FuzzText(f *testing.F) {
 	for _, s := range []string{"", "iqn.x:y", "\x1b\n\xff%n", strings.Repeat("é", 200), strings.Repeat("a", Max-2) + "é\x00"} {
 		f.Add(s)
