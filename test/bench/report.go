@@ -127,7 +127,7 @@ func list(of map[string]string) string {
 // describe fills in where and with what the run was made.
 func (r *report) describe(fs string, size int64, d time.Duration, rounds int) {
 	r.Date = time.Now().UTC().Format("2006-01-02")
-	r.Machine = map[string]string{"CPUs": fmt.Sprint(runtime.NumCPU()), "processor": cpuModel(), "kernel": command("uname", "-r")}
+	r.Machine = map[string]string{"CPUs": fmt.Sprint(runtime.NumCPU()), "processor": cpuModel(), "kernel": command("uname", "-r"), "load average before": loadAverage()}
 	r.Versions = map[string]string{"go": runtime.Version(), "tgt": command("tgtd", "--version"), "gotgt": gotgtVersion, "nas-target": revision()}
 	r.Setup = map[string]string{"disks": fmt.Sprintf("%d MiB on %s", size>>20, fs), "row": d.String(), "rounds": fmt.Sprint(rounds)}
 }
@@ -145,6 +145,15 @@ func command(name string, args ...string) string {
 		return "unknown"
 	}
 	return oneLine(strings.TrimSpace(string(out)))
+}
+
+// loadAverage tells how busy others kept the machine.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if f := strings.Fields(string(b)); err == nil && len(f) > 0 {
+		return f[0]
+	}
+	return "unknown"
 }
 
 func cpuModel() string {
