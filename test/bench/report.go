@@ -127,7 +127,7 @@ func list(of map[string]string) string {
 // describe fills in where and with what the run was made.
 func (r *report) describe(fs string, size int64, d time.Duration, rounds int) {
 	r.Date = time.Now().UTC().Format("2006-01-02")
-	r.Machine = map[string]string{"CPUs": fmt.Sprint(runtime.NumCPU()), "processor": cpuModel(), "kernel": command("uname", "-r"), "load average before": loadAverage()}
+	r.Machine = map[string]string{"CPUs": fmt.Sprint(runtime.NumCPU()), "processor": cpuModel(), "kernel": kernel(), "load average before": loadAverage()}
 	r.Versions = map[string]string{"go": runtime.Version(), "tgt": command("tgtd", "--version"), "gotgt": gotgtVersion, "nas-target": revision()}
 	r.Setup = map[string]string{"disks": fmt.Sprintf("%d MiB on %s", size>>20, fs), "row": d.String(), "rounds": fmt.Sprint(rounds)}
 }
@@ -145,6 +145,12 @@ func command(name string, args ...string) string {
 		return "unknown"
 	}
 	return oneLine(strings.TrimSpace(string(out)))
+}
+
+// kernel is the version without what its builder appended.
+func kernel() string {
+	version, _, _ := strings.Cut(command("uname", "-r"), "-")
+	return version
 }
 
 // loadAverage tells how busy others kept the machine.
