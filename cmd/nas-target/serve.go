@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -114,10 +115,22 @@ Try in another terminal:
   iscsi-inq %s
   qemu-img info %s
   %s bench %s
+  %s
+  %s
+`, portal, url, url, self(), url, ask("status", c.DataDir), ask("pr show", c.DataDir))
+	if page := d.Page(); page != "" {
+		fmt.Fprintf(w, "or look at %s\n", page)
+	}
+	fmt.Fprint(w, "\nCtrl-C stops it; the disks stay.\n\n")
+}
 
-Ctrl-C stops it; the disks stay.
-
-`, portal, url, url, self(), url)
+// ask is the command line that asks the daemon on this data directory.
+func ask(command, dataDir string) string {
+	line := self() + " " + command
+	if filepath.Clean(dataDir) != "nas-data" {
+		line += " --data-dir " + dataDir
+	}
+	return line
 }
 
 // self is how this program is called, as a person would type it.
