@@ -34,6 +34,19 @@ var (
 	ErrInvalidParameter    = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x00, Reason: "invalid-field-in-parameter-list"}
 	ErrInvalidRelease      = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x04, Reason: "invalid-release"}
 	ErrCommandSequence     = &Check{Key: KeyIllegalRequest, ASC: 0x2c, ASCQ: 0x00, Reason: "command-sequence"}
+	ErrOperationInProgress = &Check{Key: KeyIllegalRequest, ASC: 0x00, ASCQ: 0x16, Reason: "operation-in-progress"}
+	ErrTokenType           = &Check{Key: KeyIllegalRequest, ASC: 0x23, ASCQ: 0x01, Reason: "token-type-not-supported"}
+	ErrTokenUnknown        = &Check{Key: KeyIllegalRequest, ASC: 0x23, ASCQ: 0x04, Reason: "token-unknown"}
+	ErrTokenCorrupt        = &Check{Key: KeyIllegalRequest, ASC: 0x23, ASCQ: 0x05, Reason: "token-corrupt"}
+	ErrTokenRevoked        = &Check{Key: KeyIllegalRequest, ASC: 0x23, ASCQ: 0x06, Reason: "token-revoked"}
+	ErrTokenExpired        = &Check{Key: KeyIllegalRequest, ASC: 0x23, ASCQ: 0x07, Reason: "token-expired"}
+	ErrTokenLength         = &Check{Key: KeyIllegalRequest, ASC: 0x23, ASCQ: 0x0a, Reason: "token-length"}
+	ErrTooManyCSCDs        = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x06, Reason: "too-many-cscd-descriptors"}
+	ErrCSCDType            = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x07, Reason: "cscd-descriptor-type"}
+	ErrTooManySegments     = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x08, Reason: "too-many-segment-descriptors"}
+	ErrSegmentType         = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x09, Reason: "segment-descriptor-type"}
+	ErrInlineData          = &Check{Key: KeyIllegalRequest, ASC: 0x26, ASCQ: 0x0b, Reason: "inline-data-length"}
+	ErrNoRODs              = &Check{Key: KeyIllegalRequest, ASC: 0x55, ASCQ: 0x0c, Reason: "insufficient-resources-to-create-rod"}
 	ErrSavingNotSupported  = &Check{Key: KeyIllegalRequest, ASC: 0x39, ASCQ: 0x00, Reason: "saving-parameters-not-supported"}
 	ErrInvalidIU           = &Check{Key: KeyIllegalRequest, ASC: 0x0e, ASCQ: 0x03, Reason: "data-out-size-mismatch"}
 	ErrNoRoomForReserve    = &Check{Key: KeyIllegalRequest, ASC: 0x55, ASCQ: 0x02, Reason: "insufficient-reservation-resources"}
@@ -47,6 +60,13 @@ var (
 	ErrIncorrectData  = &Check{Key: KeyAbortedCommand, ASC: 0x0c, ASCQ: 0x0d, Reason: "incorrect-amount-of-data"}
 	ErrDataDigest     = &Check{Key: KeyAbortedCommand, ASC: 0x47, ASCQ: 0x05, Reason: "data-digest-error"}
 	ErrFencedMidway   = &Check{Key: KeyAbortedCommand, ASC: 0x2f, ASCQ: 0x00, Reason: "fenced-midway"}
+
+	ErrCopyAborted      = &Check{Key: KeyCopyAborted, ASC: 0x00, ASCQ: 0x00, Reason: "copy-outside-the-unit"}
+	ErrCSCDUnreachable  = &Check{Key: KeyCopyAborted, ASC: 0x08, ASCQ: 0x04, Reason: "copy-target-unreachable"}
+	ErrThirdParty       = &Check{Key: KeyCopyAborted, ASC: 0x0d, ASCQ: 0x01, Reason: "third-party-device-failure"}
+	ErrCSCDNotReachable = &Check{Key: KeyCopyAborted, ASC: 0x0d, ASCQ: 0x02, Reason: "copy-target-not-reachable"}
+	ErrCSCDWrongType    = &Check{Key: KeyCopyAborted, ASC: 0x0d, ASCQ: 0x03, Reason: "copy-target-type"}
+	ErrTokenUnderrun    = &Check{Key: KeyCopyAborted, ASC: 0x0d, ASCQ: 0x04, Reason: "copy-target-underrun"}
 
 	ErrMiscompare = &Check{Key: KeyMiscompare, ASC: 0x1d, ASCQ: 0x00, Reason: "miscompare"}
 )

@@ -76,7 +76,8 @@ func (t *Task) inquiryData() []byte {
 	var id Identity
 	if t.unit != nil {
 		id = t.unit.id
-		b[5] = t.unit.tpgs() << 4
+		const thirdPartyCopy = 0x08
+		b[5] = t.unit.tpgs()<<4 | thirdPartyCopy
 	} else {
 		id.complete()
 	}

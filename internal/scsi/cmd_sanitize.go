@@ -47,14 +47,16 @@ func sanitizeBytes(t *Task) (int, error) {
 }
 
 // runSanitizeOverwrite reads the list: INVERT, TEST and OVERWRITE COUNT in byte
-// 0, the length of the pattern, the pattern. What is wrong in it is reported as
-// a field of the CDB, which is what initiators test for.
+// 0, the length of the pattern, the pattern.
 func runSanitizeOverwrite(t *Task) error {
 	const bitInvert = 0x80
 	p := t.Out[:t.Need]
 	passes, n := p[0]&0x1f, int(binary.BigEndian.Uint16(p[2:]))
-	if passes == 0 || n == 0 || n != len(p)-sanitizeHeader {
-		return ErrInvalidField
+	switch {
+	case passes == 0:
+		return ErrInvalidParameter.AtData(0, 4)
+	case n != len(p)-sanitizeHeader:
+		return ErrInvalidParameter.AtData(2, 7)
 	}
 	return t.sanitize(Erase{
 		Kind: EraseOverwrite, Pattern: string(p[sanitizeHeader:]), Passes: passes, Invert: p[0]&bitInvert != 0,

@@ -110,5 +110,6 @@ func (u *Unit) discard(t *Task, e extent) error {
 // discardRaw is discard for who holds the range.
 func (u *Unit) discardRaw(e extent) error {
 	shift := u.conf.Load().shift
+	u.touch(e)
 	return u.writeFailed(e.lba, u.caps.discard.Discard(int64(e.lba)<<shift, int64(e.n)<<shift))
 }

@@ -36,21 +36,15 @@ func runWrite(t *Task) error {
 	return t.unit.writeHeld(p, lba, t.durable())
 }
 
-// write stores p at lba, through to stable storage if durable.
-func (u *Unit) write(p []byte, lba uint64, durable bool) error {
-	shift := u.conf.Load().shift
-	s := u.ranges.share(stripes(lba, uint64(len(p))>>shift, shift))
-	defer u.ranges.unshare(s)
-	return u.writeHeld(p, lba, durable)
-}
-
-// writeHeld is write for who holds the range.
+// writeHeld stores p at lba, through to stable storage if durable, for who
+// holds the range.
 func (u *Unit) writeHeld(p []byte, lba uint64, durable bool) error {
 	if durable && u.caps.durable != nil {
 		f := u.conf.Load()
 		if f.failed != nil {
 			return f.failed
 		}
+		u.touch(extent{lba, uint64(len(p)) >> f.shift})
 		err := u.writeFailed(lba, u.caps.durable.WriteDurable(p, int64(lba)<<f.shift))
 		u.wrote(len(p))
 		return err
@@ -67,6 +61,7 @@ func (u *Unit) put(p []byte, lba uint64) error {
 	if f.failed != nil {
 		return f.failed
 	}
+	u.touch(extent{lba, uint64(len(p)) >> f.shift})
 	n, err := u.medium.WriteAt(p, int64(lba)<<f.shift)
 	u.wrote(n)
 	return u.writeFailed(lba+uint64(n)>>f.shift, err)

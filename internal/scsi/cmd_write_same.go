@@ -94,6 +94,7 @@ func (u *Unit) zero(t *Task, e extent) error {
 // zeroRaw is zero for who holds the range.
 func (u *Unit) zeroRaw(e extent) error {
 	shift := u.conf.Load().shift
+	u.touch(e)
 	defer u.wrote(int(e.n << shift))
 	return u.writeFailed(e.lba, u.caps.zero.WriteZeros(int64(e.lba)<<shift, int64(e.n)<<shift))
 }

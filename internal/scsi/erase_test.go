@@ -126,10 +126,10 @@ func TestSanitizeRefusals(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 4, 517} {
 		b.refused(ErrInvalidField.AtCDB(7, 7), overwriteCDB(0, n), make([]byte, n))
 	}
-	b.refused(ErrInvalidField, overwriteCDB(0, len(list)), overwriteList(0, strings.Repeat("x", 512)))
-	b.refused(ErrInvalidField, overwriteCDB(0, 10), append([]byte{1, 0, 0, 0}, "abcdef"...))
-	b.refused(ErrInvalidField, overwriteCDB(0, 10), append([]byte{1, 0, 0, 7}, "abcdef"...))
-	b.refused(ErrInvalidField, overwriteCDB(0, 10), append([]byte{1, 0, 0, 5}, "abcdef"...))
+	b.refused(ErrInvalidParameter.AtData(0, 4), overwriteCDB(0, len(list)), overwriteList(0, strings.Repeat("x", 512)))
+	b.refused(ErrInvalidParameter.AtData(2, 7), overwriteCDB(0, 10), append([]byte{1, 0, 0, 0}, "abcdef"...))
+	b.refused(ErrInvalidParameter.AtData(2, 7), overwriteCDB(0, 10), append([]byte{1, 0, 0, 7}, "abcdef"...))
+	b.refused(ErrInvalidParameter.AtData(2, 7), overwriteCDB(0, 10), append([]byte{1, 0, 0, 5}, "abcdef"...))
 	b.refused(ErrInvalidField.AtCDB(1, 6), "48 42 00 00 00 00 00 0000 00", nil) // ZNR
 	b.refused(ErrInvalidField.AtCDB(7, 7), "48 02 00 00 00 00 00 0008 00", make([]byte, 8))
 	b.refused(ErrInvalidField.AtCDB(7, 7), "48 1f 00 00 00 00 00 0008 00", make([]byte, 8))

@@ -69,12 +69,13 @@ type itl struct {
 
 	mu      sync.Mutex // guards all below; leaf lock
 	ua      []*Check
-	tasks   *Task  // every task from its first wait or its entry into the gate to its end
-	listed  int    // tasks in tasks
-	gated   int    // of them inside the gate
-	closed  bool   // the nexus is gone; nothing enters any more
-	prevent bool   // PREVENT ALLOW MEDIUM REMOVAL
-	echo    []byte // WRITE BUFFER; nil: never written
+	tasks   *Task         // every task from its first wait or its entry into the gate to its end
+	listed  int           // tasks in tasks
+	gated   int           // of them inside the gate
+	closed  bool          // the nexus is gone; nothing enters any more
+	prevent bool          // PREVENT ALLOW MEDIUM REMOVAL
+	echo    []byte        // WRITE BUFFER; nil: never written
+	copies  []*copyResult // oldest first
 
 	Counters Counters
 }

@@ -166,10 +166,12 @@ func (u *Unit) clearTaskSet(from *itl, d *drain) {
 func (u *Unit) reset(from *itl, d *drain) {
 	u.dropLegacy(pr.Op{Action: pr.LUReset}, d)
 	u.resetMode()
+	u.rods.clear()
 	for _, x := range u.live() {
 		n := x.abort(func(*Task) bool { return true }, d, false)
 		x.mu.Lock()
 		x.prevent = false
+		x.forgetCopies()
 		x.mu.Unlock()
 		x.raise(UAReset)
 		u.events.aborted(u, x.it.nexus, n, "logical-unit-reset")

@@ -65,6 +65,8 @@ type Unit struct {
 	data   queue
 	ctl    queue // one worker: PR OUT and what must not wait behind data
 
+	born     uint64 // order of birth among units
+	rods     rods
 	tasks    taskSet
 	ranges   *rangeLock
 	behind   background
@@ -112,6 +114,7 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	u.data.max, u.data.spares, u.ctl.max = unitWorkers, spareWorkers, 1
 	u.id.complete()
 	u.ranges = newRangeLock()
+	u.born = unitsBuilt.Add(1)
 	u.setAccess = c.SetAccess
 	u.memory.now, u.memory.save = c.Memory, c.Remember
 	f := &conf{readOnly: c.ReadOnly, rotational: c.Rotational, thin: c.Thin && u.caps.thin, modeParams: modeParams{writeCache: c.WriteCache}}
