@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -128,7 +129,7 @@ func (c *control) resize(e *audit.Entry, ifVersion string, x admin.Resize) error
 	case x.Bytes%int64(st.BlockSize) != 0:
 		return fmt.Errorf("%w: %d is not a whole number of blocks of %d bytes", admin.ErrRefused, x.Bytes, st.BlockSize)
 	}
-	if err := u.grown.remember(x.Bytes); err != nil {
+	if err := u.grown.remember(x.Bytes, now); err != nil {
 		return err
 	}
 	err = u.scsi.Resize(x.Bytes)
@@ -139,45 +140,53 @@ func (c *control) resize(e *audit.Entry, ifVersion string, x admin.Resize) error
 	return err
 }
 
-// grownFile keeps the size that an operator gave a LUN: a number of bytes in a
-// file beside its identity.
+// grownFile keeps the size that an operator gave a LUN, in a file beside its
+// identity: the new one, and the one before in case the resize is cut short.
 type grownFile string
 
 const grownName = "size"
 
-func (f grownFile) remember(n int64) error {
-	return replaceFile(string(f), fmt.Appendln(nil, n))
+func (f grownFile) remember(sizes ...int64) error {
+	var text []byte
+	for _, n := range sizes {
+		text = fmt.Appendln(text, n)
+	}
+	return replaceFile(string(f), text)
 }
 
-// size returns the size remembered, 0 if there is none.
-func (f grownFile) size() (int64, error) {
+// sizes returns what is remembered, nothing if nothing is.
+func (f grownFile) sizes() ([]int64, error) {
 	b, err := os.ReadFile(string(f))
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return nil, nil
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", string(f), err)
+	var all []int64
+	for _, word := range strings.Fields(string(b)) {
+		n, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", string(f), err)
+		}
+		all = append(all, n)
 	}
-	return n, nil
+	return all, nil
 }
 
-// regrown gives the options of a file the size that an operator gave it, if
-// that is the size the file has: a resize that was cut short did not happen.
+// regrown gives the options of a file the size that an operator gave it, if the
+// file has it. Sizes below the configured one are overtaken by it.
 func regrown(o *backstore.FileOptions, f grownFile) error {
-	n, err := f.size()
-	if err != nil || n <= o.Size || o.Size == 0 {
+	sizes, err := f.sizes()
+	if err != nil || o.Size == 0 {
 		return err
 	}
 	st, err := os.Stat(o.Path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // a new disk has the size that is configured
 	}
-	if err == nil && st.Size() == n {
-		o.Size = n
+	if err == nil && st.Size() > o.Size && slices.Contains(sizes, st.Size()) {
+		o.Size = st.Size()
 	}
 	return err
 }

@@ -29,7 +29,7 @@ const testTarget = "iqn.2026-11.test.daemon:disks"
 // chooses; %s in the text is the data directory.
 func parse(t *testing.T, dir, targets string) *config.Config {
 	t.Helper()
-	text := fmt.Sprintf("data_dir: %s\nportals: [{group: 1, listen: [\"127.0.0.1:1\"]}]\ntargets:\n%s", dir, targets)
+	text := fmt.Sprintf("data_dir: %s\npage: {listen: \"\"}\nportals: [{group: 1, listen: [\"127.0.0.1:1\"]}]\ntargets:\n%s", dir, targets)
 	c, err := config.Parse("test.yaml", []byte(text))
 	require.NoError(t, err)
 	for i := range c.Portals {

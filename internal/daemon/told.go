@@ -19,7 +19,9 @@ import (
 // on the trail's goroutine.
 func (d *Daemon) told(e audit.Entry) {
 	text := audit.Words(e)
-	d.news.entry(e, text)
+	if e.Kind != audit.KindLogin { // the log has those from the server, with all it knows
+		d.news.entry(e, text)
+	}
 	ev := admin.Event{Time: e.Time, Kind: string(e.Kind), Severity: severity(e), LUN: e.LUN, Initiator: e.By.Initiator, Text: text}
 	switch e.Kind {
 	case audit.KindLogin:
