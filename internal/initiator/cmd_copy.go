@@ -127,6 +127,7 @@ func (u *Unit) CopyParameters(ctx context.Context) (CopyParameters, error) {
 	p.MaxUnits, p.MaxSegments = c.u16(), c.u16()
 	p.MaxListLength, p.MaxSegmentLength = c.u32(), c.u32()
 	p.MaxInline, p.HeldDataLimit, p.MaxStreamLength = c.u32(), c.u32(), c.u32()
+	c.skip(2)
 	p.TotalConcurrent, p.MaxConcurrent = c.u16(), c.u8()
 	p.DataGranularity = c.u8()
 	c.skip(5) // inline and held data granularity, reserved

@@ -123,9 +123,9 @@ func TestParameterListVectors(t *testing.T) {
 		"POPULATE TOKEN": {PopulateToken{RODType: RODTypeDefault, InactivityTimeout: 9, Extents: []Extent{{1, 2}}}.Marshal(),
 			"001e 02 00 00000009 00800000 0000 0010 0000000000000001 00000002 00000000"},
 		"EXTENDED COPY": {CopyList{
-			ListID: 1, Units: []CopyUnit{{Designator{CodeSet: 1, Type: 3, ID: []byte{0x60, 1}}, 512}},
+			ListID: 1, Usage: 2, Priority: 1, Units: []CopyUnit{{Designator{CodeSet: 1, Type: 3, ID: []byte{0x60, 1}}, 512}},
 			Segments: []CopySegment{{Blocks: 8, SourceLBA: 1, DestinationLBA: 2, DestinationCount: true}},
-		}.Marshal(), `01 00 0020 00000000 0000001c 00000000
+		}.Marshal(), `01 11 0020 00000000 0000001c 00000000
 			e4000000 01 03 00 02 6001000000000000000000000000000000000000 00000200
 			02020018 0000 0000 0000 0008 0000000000000001 0000000000000002`},
 	} {

@@ -316,18 +316,19 @@ func TestRawLoginThenOnesOwnPDUs(t *testing.T) {
 	require.Empty(t, r.Violations())
 }
 
+// The cut falls in the middle of a PDU, or right behind one.
 func TestCutConnectionStopsAtTheByte(t *testing.T) {
-	f := newFake(t)
-	got := make(chan int, 1)
-	f.handle = func(c *fakeConn, p *PDU) bool { return false }
-	cfg := f.config()
-	r, err := DialLogin(t.Context(), cfg)
-	require.NoError(t, err)
-	r.NetConn().CutAfter(60)
-	require.NoError(t, r.Send(NOPOutPDU{Immediate: true, ITT: NoTag, TTT: NoTag}.PDU()))
-	require.Error(t, r.Send(NOPOutPDU{Immediate: true, ITT: NoTag, TTT: NoTag}.PDU()))
-	_, err = r.Recv(t.Context())
-	require.Error(t, err)
-	close(got)
-	require.Len(t, f.requests(OpNOPOut), 1)
+	for _, at := range []int64{60, 96} {
+		f := newFake(t)
+		r, err := DialLogin(t.Context(), f.config())
+		require.NoError(t, err)
+		r.NetConn().CutAfter(at)
+		ping := func() error { return r.Send(NOPOutPDU{Immediate: true, ITT: NoTag, TTT: NoTag}.PDU()) }
+		require.NoError(t, ping())
+		require.Error(t, ping())
+		_, err = r.Recv(t.Context())
+		require.Error(t, err)
+		f.wg.Wait()
+		require.Len(t, f.requests(OpNOPOut), int(at/bhsLen))
+	}
 }

@@ -417,6 +417,24 @@ func TestOneMistakeIsReportedOnce(t *testing.T) {
 	require.Equal(t, map[Rule]int{RuleStatSN: 1}, rulesOf(s.Violations()))
 }
 
+func TestShiftedNumbersAreReportedOncePerTask(t *testing.T) {
+	for op, c := range map[Opcode]struct {
+		do   act
+		rule Rule
+	}{OpR2T: {doWrite, RuleR2TSN}, OpDataIn: {doRead, RuleDataSN}} {
+		f := newFake(t)
+		f.mangle = func(_ *fakeConn, p *PDU) []*PDU {
+			if p.Opcode() == op {
+				p.SetUint32(offDataSN, p.Uint32(offDataSN)+4)
+			}
+			return nil
+		}
+		s := f.dial(f.config())
+		c.do(t.Context(), s)
+		require.Equal(t, 1, rulesOf(s.Violations())[c.rule])
+	}
+}
+
 func TestTolerantSessionClosesQuietly(t *testing.T) {
 	f := newFake(t)
 	edit(OpSCSIResponse, func(p *PDU) { p.BHS[12] = 1 })(f)
