@@ -61,7 +61,7 @@ func NewBed(c Config) *Bed {
 
 // boot builds what a daemon builds at its start.
 func (b *Bed) boot() {
-	reservations, err := pr.Open(pr.Config{ID: unitID, Store: b.conf.Store})
+	reservations, err := pr.Open(pr.Config{ID: UnitID, Store: b.conf.Store})
 	if err != nil {
 		panic(err)
 	}
@@ -83,8 +83,11 @@ func (b *Bed) boot() {
 	}
 }
 
-// unitID names the unit in the reservation store.
-const unitID = "unit"
+// UnitID names the unit in the reservation store.
+const UnitID = "unit"
+
+// Store is where the reservations are kept.
+func (b *Bed) Store() pr.Store { return b.conf.Store }
 
 func portName(i int) string { return fmt.Sprintf("%s,t,0x%04x", TargetName, i+1) }
 
@@ -112,10 +115,11 @@ func (b *Bed) Violations() []initiator.Violation {
 }
 
 // Restart does what the end and a new start of the daemon do: all sessions
-// break, nothing is kept but the medium and what the store gives back.
-func (b *Bed) Restart(store pr.Store) {
+// break, nothing is kept but the medium and what the store, which open opens
+// again once nobody uses it, gives back.
+func (b *Bed) Restart(open func() pr.Store) {
 	b.Close()
-	b.conf.Store = store
+	b.conf.Store = open()
 	b.boot()
 }
 

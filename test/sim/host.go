@@ -19,6 +19,17 @@ func (w Who) Name() string { return nodePrefix + w.Node }
 
 const nodePrefix = "iqn.2026-11.test:"
 
+// Member is one of a crowd: initiator ports 0, 1, 2, … two to a node, at a
+// target port.
+func Member(initiator, port int) Who {
+	return Who{Node: fmt.Sprintf("h%d", initiator/2), ISID: ISID(byte(initiator%2 + 1)), Port: port}
+}
+
+// PortID is the TransportID of w's initiator port.
+func (w Who) PortID() initiator.TransportID {
+	return initiator.TransportID{Name: w.Name(), ISID: w.isid(), HasISID: true}
+}
+
 func (w Who) isid() [6]byte {
 	if w.ISID == ([6]byte{}) {
 		return ISID(1)

@@ -3,7 +3,6 @@ package fence
 import (
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -113,20 +112,4 @@ func (a *arena) setTAS(on bool) {
 // reserve takes a reservation for s.
 func (s *side) reserve(typ initiator.PRType) {
 	sim.Must(s, sim.PR(initiator.PRReserve, typ, s.key, 0))
-}
-
-// portID is the TransportID of s.
-func (s *side) portID() initiator.TransportID {
-	w := s.Who()
-	return initiator.TransportID{Name: w.Name(), ISID: w.ISID, HasISID: true}
-}
-
-// await waits for c, and fails when that takes suspiciously long.
-func (a *arena) await(what string, c <-chan struct{}) {
-	a.t.Helper()
-	select {
-	case <-c:
-	case <-time.After(20 * time.Second):
-		panic(what + " never ended")
-	}
 }

@@ -118,7 +118,7 @@ var fences = append(append(preempting("PREEMPT AND ABORT", initiator.PRPreemptAn
 		prepare: func(a *arena, held initiator.PRType) { joinAll(a); a.victims[0].reserve(held) },
 		strike: func(a *arena, held initiator.PRType) (*side, initiator.Cmd) {
 			return a.victims[0], initiator.PROut(initiator.PRRegisterAndMove, 0, 0, initiator.PRMove{
-				Key: keyVictim, ServiceKey: keySurvivor, RelativePort: 1, Destination: a.survivor.portID(),
+				Key: keyVictim, ServiceKey: keySurvivor, RelativePort: 1, Destination: a.survivor.Who().PortID(),
 				Unregister: held == wero || held == earo || a.rng.IntN(2) == 0,
 			}.Marshal())
 		},

@@ -51,18 +51,11 @@ type client struct {
 }
 
 // who maps the nexuses of the rules to initiators.
-func who(n rules.Nexus) sim.Who {
-	return sim.Who{Node: fmt.Sprintf("h%d", n.Initiator()/2), ISID: sim.ISID(byte(n.Initiator()%2 + 1)), Port: n.Port()}
-}
-
-func transportID(n rules.Nexus) initiator.TransportID {
-	w := who(n)
-	return initiator.TransportID{Name: w.Name(), ISID: w.ISID, HasISID: true}
-}
+func who(n rules.Nexus) sim.Who { return sim.Member(n.Initiator(), n.Port()) }
 
 func nexusOf(id initiator.TransportID, port uint16) rules.Nexus {
 	for n := range rules.Nexus(rules.Nexuses) {
-		if w := who(n); w.Name() == id.Name && w.ISID == id.ISID && n.Port() == int(port)-1 {
+		if want := who(n).PortID(); want.String() == id.String() && n.Port() == int(port)-1 {
 			return n
 		}
 	}
@@ -280,7 +273,7 @@ func command(r rules.Request) initiator.Cmd {
 	if r.Action == rules.RegisterAndMove {
 		list = initiator.PRMove{
 			Key: r.Key, ServiceKey: r.Service, Unregister: r.Unreg,
-			RelativePort: uint16(r.To.Port() + 1), Destination: transportID(r.To),
+			RelativePort: uint16(r.To.Port() + 1), Destination: who(r.To).PortID(),
 		}.Marshal()
 	}
 	return initiator.PROut(initiator.PROutAction(r.Action), r.Scope, initiator.PRType(r.Type), list)

@@ -174,12 +174,14 @@ func (s State) unregister(n Nexus, ports []int, known, aptpl bool) (State, Answe
 // reserve is 5.13.9.
 func (s State) reserve(n Nexus, r Request) (State, Answer) {
 	switch {
-	case s.Type != 0 && (!s.Holds(n) || s.Type != r.Type || r.Scope != 0):
+	case s.Type != 0 && !s.Holds(n):
 		return s, refuse(Conflict)
 	case r.Scope != 0 || !knownType(r.Type):
 		return s, refuse(InvalidCDB)
 	case r.Spec != nil:
 		return s, refuse(InvalidParameter)
+	case s.Type != 0 && s.Type != r.Type:
+		return s, refuse(Conflict)
 	}
 	if s.Type == 0 {
 		s.give(r.Type, n)
@@ -191,11 +193,13 @@ func (s State) reserve(n Nexus, r Request) (State, Answer) {
 func (s State) release(n Nexus, r Request) (State, Answer) {
 	var a Answer
 	switch {
+	case r.Scope != 0 || !knownType(r.Type):
+		return s, refuse(InvalidCDB)
 	case r.Spec != nil:
 		return s, refuse(InvalidParameter)
 	case !s.Holds(n):
 		return s, a
-	case s.Type != r.Type || r.Scope != 0:
+	case s.Type != r.Type:
 		return s, refuse(InvalidRelease)
 	}
 	if registrantsOnly(s.Type) {
