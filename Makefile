@@ -29,17 +29,11 @@ setup: ## see that the programs the tests use are there; as root, install them
 	@test/setup
 
 .PHONY: test
-test: setup vet ## all tests under the race detector, conformance and interoperability included
+test: setup ## all tests under the race detector, conformance and interoperability included
 	@$(GO) run ./test/gotest -race -count=1 -p $(P) -timeout $(TIMEOUT) $(PKGS)
 
-.PHONY: vet
-vet: ## compile everything, go vet, staticcheck
-	$(GO) build ./...
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
-
 .PHONY: check
-check: vet ## vet, formatting and the repository's rules, known vulnerabilities
+check: ## go vet, staticcheck, formatting and the repository's rules, known vulnerabilities
 	$(GO) test -count=1 ./test/policy
 	@test/vulncheck
 
