@@ -234,6 +234,34 @@ func TestDecodeLBAStatusAndTokenInfo(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestDecodePortGroupsWithLongHeader(t *testing.T) {
+	b := unhex(t, "00000010 10 3c 0000 00 8f 0007 00 00 00 01 0000 0003")
+	list, err := DecodePortGroups(b, true)
+	require.NoError(t, err)
+	require.Equal(t, []PortGroup{{ID: 7, Supported: 0x8f, Ports: []uint16{3}}}, list)
+}
+
+// No parameter data of a target can bring a decoder down.
+func FuzzDecoders(f *testing.F) {
+	f.Add(unhexOrDie("00000010" + "0000000000000001" + "0000000000000002"))
+	f.Add(TransportID{Name: "iqn.a:b"}.Marshal())
+	f.Add(unhexOrDie("0103001060012345678901234567890123456789"))
+	f.Add(unhexOrDie("002500900000000800000000000002000812" + "0400000000000000000000000000000000000000" + "8a0100"))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		DecodeInquiry(b)
+		DecodeDesignators(b)
+		DecodeLUNs(b)
+		DecodeMode6(b)
+		DecodeMode10(b)
+		DecodeLBAStatus(b)
+		DecodePortGroups(b, false)
+		DecodePortGroups(b, true)
+		DecodeFullStatus(b)
+		DecodeTransportID(b)
+		DecodeTokenInfo(b)
+	})
+}
+
 func TestParseURL(t *testing.T) {
 	for s, want := range map[string]URL{
 		"iscsi://10.0.0.1/iqn.a:b/3":            {Addr: "10.0.0.1:3260", Target: "iqn.a:b", LUN: 3},
