@@ -100,7 +100,7 @@ func parseCopy(p []byte) (cscds [][]byte, segments []segment, err error) {
 		case d[0] != cscdIdentification:
 			return nil, nil, ErrCSCDType.AtData(at, 7)
 		case d[1]&0xc0 != 0:
-			return nil, nil, ErrInvalidParameter.AtData(at+1, 7) // LU ID TYPE
+			return nil, nil, ErrInvalidField // LU ID TYPE; the code that libiscsi demands
 		}
 		cscds = append(cscds, d)
 		at += cscdSize

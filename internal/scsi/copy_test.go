@@ -226,7 +226,7 @@ func TestExtendedCopyRefusals(t *testing.T) {
 		"list ID usage 1":     {edit(list(), 1, 0x08), ErrInvalidParameter.AtData(1, 4)},
 		"usage 3, ID":         {edit(list(), 1, 0x18), ErrInvalidParameter.AtData(0, 7)},
 		"CSCD type":           {edit(list(), second, 0xe3), ErrCSCDType.AtData(second, 7)},
-		"LU ID type":          {edit(list(), second+1, 0xc0), ErrInvalidParameter.AtData(second+1, 7)},
+		"LU ID type":          {edit(list(), second+1, 0xc0), ErrInvalidField},
 		"segment type":        {edit(list(), segAt, 0x01), ErrSegmentType.AtData(segAt, 7)},
 		"segment length":      {edit(list(), segAt+3, 0x14), ErrInvalidParameter.AtData(segAt+2, 7)},
 		"half a segment":      {edit(list(), 11, 27), ErrParameterListLength},

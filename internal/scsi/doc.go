@@ -31,7 +31,29 @@
 //   - [Unit]: medium, reservations ([nas-target/internal/pr.Unit]),
 //     configuration behind one atomic pointer, work queues.
 //
-// Lock order: IT.mu, Unit.mu, hold.mu, itl.mu, queue.mu, drain.mu.
+// Lock order: IT.mu, Unit.mu, hold.mu, itl.mu, taskSet.mu, queue.mu, drain.mu.
+// rods.mu, memory.mu, background.mu and spaceWatch.mu are leaves.
+//
+// # What keeps commands apart
+//
+// The gate keeps a nexus without the right out of the medium. Inside it, plain
+// reads and writes run side by side; the range lock keeps those that read,
+// decide and write (COMPARE AND WRITE, ORWRITE) alone in their range, on
+// whatever path the others come. The task set keeps the order that ORDERED and
+// HEAD OF QUEUE tasks ask for, and costs nothing while nobody does. A
+// configuration is looked at again inside the gate, so who changes it and then
+// drains the gate (SANITIZE, read-only) knows that nothing of the old one is
+// left.
+//
+// A copy command is a task at the unit that it addresses and a guest at the
+// units it copies between: each of them sees it as a task of the same nexus,
+// judges every piece of it, and can end it.
+//
+// # Goroutines
+//
+// Workers exist while there is work. Besides, a unit flushes behind commands
+// that do not wait, erases (FORMAT UNIT, SANITIZE), and asks the storage how
+// much space is left; [Unit.Close] waits for these.
 //
 // # Adding a command
 //

@@ -95,6 +95,7 @@ func TestSanitizeOverwrite(t *testing.T) {
 		require.Equal(t, int(c.b0&0x1f)+1, b.medium.syncs)
 		require.Equal(t, Memory{}, k.saved)
 		require.Equal(t, Good, b.do("00 00 00 00 00 00", nil, 0).Status)
+		require.EqualValues(t, 0x40, b.in("12 01 b1 00 ff 00")[7], "WABEREQ")
 	}
 }
 

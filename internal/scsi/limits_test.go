@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -126,11 +127,19 @@ func FuzzCommand(f *testing.F) {
 		f.Add(small, make([]byte, 1024), uint16(512))
 		f.Add(small, unmapList(extent{3, 5}, extent{1, 1}), uint16(4))
 	}
-	const blocks, guard = 64, 4096
+	const blocks = 64
+	copies := append([]byte{1, 0, 0, 32, 10: 0, 11: segmentSize, 15: 0}, fuzzCSCD()...)
+	copies = append(copies, seg{0, 0, 4, 0, 32, 0}.bytes()...)
+	f.Add(unhex("83 00 0000000000000000 0000004c 00 00"), copies, uint16(0))
+	f.Add(unhex(tokenCDB(0x10, 32)), populateList(extent{0, 8}), uint16(0))
+	f.Add(unhex(tokenCDB(0x11, 552)), writeTokenList(unhex("ffff0001 0000 01f8"), 0, extent{0, 8}), uint16(0))
 	f.Fuzz(func(t *testing.T, cdb, out []byte, in uint16) {
 		m := &guarded{memMedium: newMem(blocks * 512), t: t}
 		copy(m.data, pattern(len(m.data), 1))
-		b := newBenchOn(t, m, m.memMedium, func(c *UnitConfig) { c.MaxTransfer = 16 << 10 })
+		b := newBenchOn(t, m, m.memMedium, fuzzConfig)
+		other := newMem(blocks * 512) // in the same device, not mapped
+		other.before = func(op string, _, _ int64) { t.Errorf("%s of a unit that is not mapped", op) }
+		b.newUnit(UnitConfig{Identity: Identity{Name: "other"}, BlockSize: 512}, other)
 		before := bytes.Clone(m.data)
 		task := &Task{OutLen: uint32(len(out)), InLen: uint32(in)}
 		copy(task.CDB[:], cdb)
@@ -146,17 +155,33 @@ func FuzzCommand(f *testing.F) {
 			require.NotZero(t, task.SenseLen)
 			require.Empty(t, task.In)
 		}
+		for b.unit.conf.Load().notReady == ErrSanitizeInProgress || b.unit.conf.Load().notReady == ErrFormatInProgress {
+			runtime.Gosched()
+		}
 		b.unit.Close()
 		if bytes.Equal(before, m.data) {
 			return
 		}
-		require.NotZero(t, row.Flags&Writes, row.Name)
+		require.True(t, row.Flags&Writes != 0 || row.Class == ClassCopy, row.Name)
 		if row.Blocks.Len != 0 {
 			from, to := task.lba()*512, (task.lba()+task.blocks())*512
 			require.Equal(t, before[:from], m.data[:from])
 			require.Equal(t, before[to:], m.data[to:])
 		}
 	})
+}
+
+func fuzzConfig(c *UnitConfig) {
+	c.MaxTransfer = 16 << 10
+	c.Remember = func(Memory) error { return nil }
+}
+
+// fuzzCSCD names the unit that the fuzzer drives.
+func fuzzCSCD() []byte {
+	u := &Unit{id: benchID}
+	u.id.complete()
+	u.conf.Store(&conf{blockSize: 512})
+	return u.appendCSCD(nil)
 }
 
 // guarded refuses to be touched outside its size.

@@ -56,6 +56,7 @@ func appendCharacteristics(b []byte, t *Task) []byte {
 	const (
 		nonRotating, nominal7200 = 0x0001, 7200
 		vbuls                    = 0x01
+		readableAfterErase       = 0x40 // WABEREQ 01b: blocks read without error after SANITIZE
 	)
 	p := make([]byte, 0x3c)
 	rate := uint16(nonRotating)
@@ -63,6 +64,9 @@ func appendCharacteristics(b []byte, t *Task) []byte {
 		rate = nominal7200
 	}
 	binary.BigEndian.PutUint16(p, rate)
+	if t.unit.hasMemory() {
+		p[7-4] = readableAfterErase
+	}
 	p[8-4] = vbuls
 	return append(b, p...)
 }
