@@ -68,6 +68,9 @@ func (b *Bed) boot() {
 	b.Unit, err = scsi.NewUnit(scsi.UnitConfig{
 		Identity:  scsi.Identity{Name: "disk", UUID: [16]byte{1}, Serial: "1"},
 		BlockSize: BlockSize, WriteCache: !b.conf.WriteThrough, Thin: true, Events: b.conf.Events,
+		// No command is missing for want of a place to remember things.
+		Remember:  func(scsi.Memory) error { return nil },
+		SetAccess: func(map[uint16]scsi.AccessState) error { return nil },
 	}, b.Medium, reservations)
 	if err != nil {
 		panic(err)

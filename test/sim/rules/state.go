@@ -88,6 +88,9 @@ func (s State) Holds(n Nexus) bool {
 	return s.Holder == n
 }
 
+// AllHold reports whether every registrant is a holder.
+func (s State) AllHold() bool { return everyoneHolds(s.Type) }
+
 // Kind sorts commands as SPC-4 table 65 and SBC-4 table 13 do.
 type Kind uint8
 
