@@ -79,7 +79,7 @@ func RandomISID() [6]byte {
 	return id
 }
 
-// securityOffer is what the first request carries besides authentication.
+// identity is what the first request carries besides authentication.
 func (c *Config) identity() Keys {
 	k := Keys{{"InitiatorName", c.InitiatorName}}
 	if c.Discovery {

@@ -112,8 +112,8 @@ func (r *Raw) SendExact(p *PDU, f Fault) error {
 }
 
 // Recv reads the next PDU. It checks layout and StatSN, no more: what belongs to
-// which request is the caller's affair. The end of ctx fails the connection's
-// current read only.
+// which request is the caller's affair. When ctx ends before the first byte of a
+// PDU the connection can still be read; inside a PDU it cannot.
 func (r *Raw) Recv(ctx context.Context) (*PDU, error) {
 	stop := r.watch(ctx)
 	p := new(PDU)

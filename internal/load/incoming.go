@@ -44,7 +44,7 @@ func (in *incoming) dataLen() int {
 	return int(in.head[5])<<16 | int(in.head[6])<<8 | int(in.head[7])
 }
 
-// errDigest names what was damaged.
+// What was damaged.
 var (
 	errHeaderDigest = errors.New("load: header digest wrong")
 	errDataDigest   = errors.New("load: data digest wrong")

@@ -74,7 +74,7 @@ func (w *worker) phase(end time.Duration, back bool) error {
 	}
 	last := now // when something arrived
 	for {
-		if !back && (now >= end || w.stop.Load()) {
+		if w.stop.Load() || !back && now >= end {
 			w.stopAll()
 		}
 		if w.idle() {

@@ -56,6 +56,30 @@ func TestFullSocketGoesOn(t *testing.T) {
 	require.True(t, p.s.left)
 }
 
+// The end of ctx also ends the final pass of a verification: what is out is waited
+// for, the rest is left unread.
+func TestStoppedVerificationEnds(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	defer unix.Close(fds[1])
+	p := newPeer(t, Workload{Kind: Verify, Depth: 1}, nil)
+	p.s.fd = fds[0]
+	p.s.verify.filled = []uint64{0, 1, 2, 3, 4}
+	p.s.verify.back = 0
+	answer := append(p.dataIn(0, 0, 4096, 0x80), p.answer(initiator.OpSCSIResponse, 0, 0x80, nil)...)
+	_, err = unix.Write(fds[1], answer)
+	require.NoError(t, err)
+	poller, err := newPoller(1)
+	require.NoError(t, err)
+	w := &worker{sessions: []*session{p.s}, poller: poller, buf: make([]byte, readBuffer), began: time.Now(), stop: new(atomic.Bool)}
+	defer w.close()
+	require.NoError(t, poller.add(p.s.fd, 0))
+	w.stop.Store(true)
+	require.NoError(t, w.phase(0, true))
+	require.Equal(t, 1, p.s.verify.back)
+	require.EqualValues(t, 8, p.s.verify.checked, "the logical blocks of one read")
+}
+
 func TestLostConnectionEndsTheRun(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
 	require.NoError(t, err)
