@@ -25,6 +25,7 @@ type Finding struct {
 	Advice   string   // what can be done; "" if nothing needs to be
 	At       time.Time
 	By       string // who caused it, if the trail knows
+	More     int    // how many this one stands for, if it is the last of many
 }
 
 // Severity ranks findings.
@@ -305,7 +306,7 @@ func (d *diagnosis) sorted() []Finding {
 		case told[f.Code] <= maxPerCode:
 			out = append(out, f)
 		case told[f.Code] == maxPerCode+1:
-			out = append(out, Finding{Code: f.Code, Severity: f.Severity, Text: fmt.Sprintf("The same is true of %d more.", more)})
+			out = append(out, Finding{Code: f.Code, Severity: f.Severity, Text: fmt.Sprintf("The same is true of %d more.", more), More: more})
 		}
 	}
 	return out

@@ -172,10 +172,10 @@ func (l *latency) read() (s Latency) {
 }
 
 // Took notes how long t took as its initiator saw it. The transport calls it
-// when the last byte of the answer is written, before Reset; aborted tasks are
-// left out.
+// when the last byte of the answer is written, before Reset. Tasks that were
+// aborted or refused are left out.
 func (t *Task) Took(d time.Duration) {
-	if t.itl == nil || t.cmd == nil || t.Aborted {
+	if t.itl == nil || t.cmd == nil || t.Aborted || t.Failure != nil {
 		return
 	}
 	p := &t.itl.Counters.took[t.cmd.Class]
