@@ -16,6 +16,8 @@ import (
 	"nas-target/internal/audit"
 	"nas-target/internal/config"
 	"nas-target/internal/iscsi"
+	"nas-target/internal/iscsi/pdu"
+	"nas-target/internal/metrics"
 	"nas-target/internal/pr/prstore"
 	"nas-target/internal/scsi"
 )
@@ -53,6 +55,7 @@ type Daemon struct {
 	portals []netip.AddrPort // bound, in the configuration's order
 	ready   atomic.Bool
 
+	metrics       *metrics.Metrics
 	trail, logins *audit.Trail
 	feed          *admin.Feed
 	conflicts     conflicts
@@ -68,6 +71,7 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 		o.Log = zap.NewNop()
 	}
 	d := &Daemon{conf: conf, news: newNews(o.Log), started: time.Now(), units: map[string]*unit{}}
+	d.metrics = metrics.New(Version, d.figures)
 	if err := d.start(ctx); err != nil {
 		stop, cancel := context.WithCancel(ctx)
 		cancel() // nobody is logged in yet
@@ -115,13 +119,30 @@ func (d *Daemon) start(ctx context.Context) error {
 	return nil
 }
 
-// sessionEvents lets the log and the trail of logins hear the same news.
+// sessionEvents lets the log, the metrics and the trail of logins hear the same
+// news.
 func (d *Daemon) sessionEvents() *iscsi.Events {
 	e := d.news.iscsi()
-	logFailed, logDown := e.LoginFailed, e.SessionDown
-	e.LoginFailed = func(i iscsi.InitiatorInfo, err *iscsi.LoginError) { logFailed(i, err); d.loginFailed(i, err) }
+	log := *e
 	e.ConnUp = d.loggedIn
-	e.SessionDown = func(s iscsi.SessionInfo, why iscsi.Reason) { logDown(s, why); d.sessionDown(s, why) }
+	e.LoginFailed = func(i iscsi.InitiatorInfo, err *iscsi.LoginError) {
+		log.LoginFailed(i, err)
+		d.metrics.LoginFailed(err.Reason)
+		d.loginFailed(i, err)
+	}
+	e.SessionDown = func(s iscsi.SessionInfo, why iscsi.Reason) {
+		log.SessionDown(s, why)
+		d.metrics.SessionEnded(why)
+		d.sessionDown(s, why)
+	}
+	e.Rejected = func(s iscsi.SessionInfo, h *pdu.BHS, code pdu.RejectReason, why iscsi.Reason) {
+		log.Rejected(s, h, code, why)
+		d.metrics.Rejected(why)
+	}
+	e.DigestError = func(s iscsi.SessionInfo, c iscsi.ConnInfo, which iscsi.Reason) {
+		log.DigestError(s, c, which)
+		d.metrics.DigestError(which)
+	}
 	return e
 }
 

@@ -38,7 +38,7 @@ func (d *Daemon) closeTrails() error {
 // openDoors opens the admin socket, and the page if it is configured. The page
 // is not worth a disk: if it cannot be opened the daemon says so and serves.
 func (d *Daemon) openDoors() error {
-	api := admin.New(admin.Options{Control: &control{d: d}, Version: Version, Feed: d.feed})
+	api := admin.New(admin.Options{Control: &control{d: d}, Version: Version, Feed: d.feed, Metrics: d.metrics.Handler(), Dumps: d.dumps()})
 	l, err := admin.Listen(filepath.Join(d.dir.root, admin.SocketName))
 	if err != nil {
 		return fmt.Errorf("admin socket: %w", err)

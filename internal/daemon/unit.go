@@ -56,7 +56,10 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 	}
 	reservations, err := pr.Open(pr.Config{
 		ID: id.UUID.String(), Store: d.prs, Clock: monotonic,
-		Events: pr.Events{Out: func(r pr.Record) { d.trail.Record(r, c.Name) }},
+		Events: pr.Events{Out: func(r pr.Record) {
+			d.trail.Record(r, c.Name)
+			d.metrics.PR(c.Name, r)
+		}},
 	})
 	if err != nil {
 		// The unit is there and refuses what the standard says; that is
@@ -77,12 +80,13 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 	return u, nil
 }
 
-// unitEvents lets the log and whoever watches hear the same news.
+// unitEvents lets the log, the metrics and whoever watches hear the same news.
 func (d *Daemon) unitEvents(lun string) *scsi.Events {
 	e := d.news.scsi(lun)
 	logRefused, logFlush := e.Refused, e.FlushFailed
 	e.Refused = func(t *scsi.Task) { logRefused(t); d.refused(lun, t) }
 	e.FlushFailed = func(u *scsi.Unit, err error) { logFlush(u, err); d.flushFailed(lun, err) }
+	d.count(lun, e)
 	return e
 }
 
