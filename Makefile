@@ -57,6 +57,10 @@ interop: setup ## initiators that are not ours against the daemon
 bench: setup ## nas-target, tgt and gotgt side by side (BENCHTIME, ROUNDS, ARGS)
 	$(GO) run ./test/bench -time $(BENCHTIME) -rounds $(ROUNDS) $(ARGS)
 
+.PHONY: mutants
+mutants: ## plant each deliberate defect in a copy and see a test fail
+	$(GO) run ./test/mutants
+
 .PHONY: generate
 generate: ## run the generators; fails if the tree is not what they write
 	$(GO) generate ./...

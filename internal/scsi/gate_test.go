@@ -250,6 +250,26 @@ func TestPreemptWaitsForTheLosersCallInTheMedium(t *testing.T) {
 	}
 }
 
+// Whoever loses nothing is not waited for, however long its call takes.
+func TestPreemptWaitsForLosersOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		survivor, _ := r.cluster()
+		third := r.login("iqn.2026-11.test:third")
+		third.register(0xc)
+		release := r.medium.stall()
+		stuck := third.write(1, 1)
+		synctest.Wait()
+		fence := survivor.preempt(pr.PreemptAndAbort)
+		<-fence.over
+		require.Equal(t, Good, fence.Status)
+		require.False(t, stuck.ended())
+		release()
+		<-stuck.over
+		require.Equal(t, Good, stuck.Status)
+	})
+}
+
 // A write that still waits for its data meets the new rights when they are in.
 func TestPreemptStopsWritesThatWaitForData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
