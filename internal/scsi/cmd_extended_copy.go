@@ -96,11 +96,8 @@ func parseCopy(p []byte) (cscds [][]byte, segments []segment, err error) {
 	at := copyHeader
 	for range n {
 		d := p[at : at+cscdSize]
-		switch {
-		case d[0] != cscdIdentification:
+		if d[0] != cscdIdentification { // which leaves LU ID TYPE without meaning
 			return nil, nil, ErrCSCDType.AtData(at, 7)
-		case d[1]&0xc0 != 0:
-			return nil, nil, ErrInvalidField // LU ID TYPE; the code that libiscsi demands
 		}
 		cscds = append(cscds, d)
 		at += cscdSize

@@ -226,7 +226,6 @@ func TestExtendedCopyRefusals(t *testing.T) {
 		"list ID usage 1":     {edit(list(), 1, 0x08), ErrInvalidParameter.AtData(1, 4)},
 		"usage 3, ID":         {edit(list(), 1, 0x18), ErrInvalidParameter.AtData(0, 7)},
 		"CSCD type":           {edit(list(), second, 0xe3), ErrCSCDType.AtData(second, 7)},
-		"LU ID type":          {edit(list(), second+1, 0xc0), ErrInvalidField},
 		"segment type":        {edit(list(), segAt, 0x01), ErrSegmentType.AtData(segAt, 7)},
 		"segment length":      {edit(list(), segAt+3, 0x14), ErrInvalidParameter.AtData(segAt+2, 7)},
 		"half a segment":      {edit(list(), 11, 27), ErrParameterListLength},
@@ -258,6 +257,8 @@ func TestExtendedCopyRefusals(t *testing.T) {
 	}
 	c.TB = t
 	c.good("83 00 0000000000000000 00000000 00 00", nil)
+	lu := edit(list(), second+1, 0xc0)
+	c.good(xcopy(lu), lu) // LU ID TYPE says nothing with this descriptor
 }
 
 // CVE-2020-28374: whatever a descriptor names, only units that are mapped for
