@@ -6,10 +6,6 @@ import (
 	"nas-target/internal/scsi"
 )
 
-// maxCommandBytes bounds what one command is charged for and what is put aside
-// for it before the SCSI layer said how much it needs.
-const maxCommandBytes = scsi.DefaultMaxTransfer
-
 // arrived handles one whole PDU. Data lies in the receive buffer, or in buf,
 // which then is ours to keep or release.
 func (c *conn) arrived(h *pdu.BHS, ahs, data []byte, buf *pool.Buf) {
@@ -47,6 +43,9 @@ func (c *conn) heard(h *pdu.BHS) {
 	c.lastHeard = c.now
 	if sn := h.ExpStatSN(); c.expStatSN.Before(sn) && !c.statSN.Before(sn) {
 		c.expStatSN = sn
+		if len(c.acks) > 0 {
+			c.acknowledged()
+		}
 	}
 }
 
@@ -94,6 +93,9 @@ func (c *conn) deliver(h *pdu.BHS, ahs, data []byte, buf *pool.Buf, numbered boo
 		c.logoutRequest(h)
 	}
 	buf.Release()
+	if numbered && c.sess.several() {
+		c.sess.pass(c)
+	}
 }
 
 // command turns a SCSI Command PDU into a task and queues it to be submitted.
@@ -103,6 +105,7 @@ func (c *conn) command(h *pdu.BHS, ahs, data []byte, buf *pool.Buf, numbered boo
 	t := c.newTask()
 	t.itt, t.cmdSN, t.edtl, t.numbered = p.ITT, p.CmdSN, p.EDTL, numbered
 	t.started = c.now
+	t.baton = numbered && c.sess.several()
 	s := &t.scsi
 	s.LUN, s.CDB, s.Attr, s.Tag = scsi.LUN(p.LUN), p.CDB, scsi.Attr(p.Attr), p.ITT
 	if p.Write {
@@ -134,13 +137,24 @@ func (c *conn) command(h *pdu.BHS, ahs, data []byte, buf *pool.Buf, numbered boo
 		return
 	case len(data) == 0 && !t.out.unsolicited:
 	case buf != nil && (len(data) == int(p.EDTL) || cap(buf.B) >= t.cost()):
+		if !c.putAside(t, cap(buf.B)) {
+			buf.Release()
+			c.turnAway(t)
+			return
+		}
 		s.Out, s.OutBuf = data, buf
 	case len(data) == int(p.EDTL) && c.mayRun(t):
 		// The usual small write: straight from the receive buffer.
 		s.Out, s.Borrowed, t.borrowed = data, true, true
 	default:
 		// More will follow, or it has to wait: one buffer for all of it.
-		s.OutBuf = pool.Get(max(len(data), t.prealloc(c)))
+		n := max(len(data), t.prealloc(c))
+		if !c.putAside(t, n) {
+			buf.Release()
+			c.turnAway(t)
+			return
+		}
+		s.OutBuf = pool.Get(n)
 		s.Out = s.OutBuf.B[:copy(s.OutBuf.B, data)]
 		buf.Release()
 	}
@@ -151,9 +165,6 @@ func (c *conn) command(h *pdu.BHS, ahs, data []byte, buf *pool.Buf, numbered boo
 // mayRun reports whether t, pushed now, is the next to run.
 func (c *conn) mayRun(t *task) bool { return c.ready.head == nil && c.affordable(t) }
 
-// cost is what t may take of the connection's memory, in bytes.
-func (t *task) cost() int { return int(min(t.edtl, maxCommandBytes)) }
-
 // prealloc is how many bytes to put aside for the data of a write before the
 // SCSI layer has seen it: all of it if it is not large, else as much as comes
 // without being asked for.
@@ -162,19 +173,6 @@ func (t *task) prealloc(c *conn) int {
 		return n
 	}
 	return int(min(t.edtl, c.params.FirstBurstLength))
-}
-
-// affordable reports whether the budget allows t to run. A lone task always
-// may.
-func (c *conn) affordable(t *task) bool {
-	others := c.busy - t.charge
-	return others == 0 || others+t.cost() <= c.budget
-}
-
-// charge books n bytes of the budget for t, until it is recycled.
-func (c *conn) charge(t *task, n int) {
-	c.busy += n - t.charge
-	t.charge = n
 }
 
 // commandAHS reads what does not fit the header. vet has seen that it is well
@@ -224,6 +222,7 @@ func (c *conn) ended(t *task) {
 // settle answers a task that has its result, once the data its initiator
 // promised have come. RFC 7143 §11.4.2.
 func (c *conn) settle(t *task) {
+	c.passOn(t)
 	switch {
 	case c.dead || t.dropped:
 		c.discard(t)
@@ -231,32 +230,48 @@ func (c *conn) settle(t *task) {
 		// Ended by us, for what is wrong with its data.
 		t.scsi.Aborted = false
 		c.refuse(t, t.out.bad)
+	case t.scsi.Aborted && c.sess.several() && c.sess.spared(t):
+		c.end(t, scsi.Busy)
 	case t.scsi.Aborted:
-		c.unlist(t)
+		if c.unlist(t) {
+			c.tellWindow() // no response will
+		}
 		c.discard(t)
 	case t.out.promised():
 		// dataOutPlaced comes back.
+	case t.needsFence() && c.fenced():
+		t.stage = stageFenced
+		c.fence(func() { c.send(t) })
 	default:
-		t.stage = stageSending
-		c.queued += len(t.scsi.In)
-		c.answers.push(t)
+		c.send(t)
 	}
 }
 
-// unlist takes t out of sight of the initiator: its tag is free again, late
-// data for it are swallowed.
-func (c *conn) unlist(t *task) {
-	if t.unlisted {
+// send queues the answer of t.
+func (c *conn) send(t *task) {
+	if t.stage == stageFenced && t.dropped {
+		c.discard(t)
 		return
+	}
+	t.stage = stageSending
+	c.queued += len(t.scsi.In)
+	c.answers.push(t)
+}
+
+// unlist takes t out of sight of the initiator: its tag is free again, late
+// data for it are swallowed. It reports whether that opened a closed window.
+func (c *conn) unlist(t *task) (reopened bool) {
+	if t.unlisted {
+		return false
 	}
 	t.unlisted = true
 	c.tasks.remove(t)
 	c.ghosts = t.haunt(c.ghosts)
 	if t.numbered {
-		c.sess.settle(1)
-	} else {
-		c.immediate--
+		return c.sess.settle(1)
 	}
+	c.immediate--
+	return false
 }
 
 // discard ends an unlisted task whose answer is not sent.

@@ -31,7 +31,6 @@ type conn struct {
 	cid    uint16
 	info   ConnInfo
 	params *Params
-	rwin   uint32 // largest data segment we accept
 
 	role sync.Mutex
 
@@ -70,11 +69,14 @@ type conn struct {
 	tmfs       []*tmf     // not answered
 	ghosts     []ghost
 	nextTTT    uint32
-	collecting int // tasks that wait for data
-	immediate  int // immediate commands not answered
-	busy       int // bytes of the budget in use
-	budget     int
-	queued     int // payload bytes in answers
+	collecting int  // tasks that wait for data
+	immediate  int  // immediate commands not answered
+	busy       int  // bytes of payload charged
+	aside      int  // those of commands that are not submitted yet
+	budget     int  // what they may be
+	granted    int  // bytes drawn from the process's limit
+	starved    bool // it gave no more; wait for own commands
+	queued     int  // payload bytes in answers
 
 	statSN    pdu.Serial // the next
 	expStatSN pdu.Serial // acknowledged below it
@@ -85,6 +87,8 @@ type conn struct {
 	writing   bool // the writer's goroutine is alive
 	text      textExchange
 	ping      pinger
+	held      int // fences of other connections
+	acks      []*ackWait
 	lastHeard int64 // a PDU came
 	lastData  int64 // data for a write came, or were asked for
 	stats     ConnStats
@@ -204,12 +208,14 @@ func (c *conn) errand() {
 func (c *conn) assist() {
 	c.reading = false
 	for c.runnable() {
-		if !c.step() {
-			return // left behind; the role has a new holder
+		for c.runnable() {
+			if !c.step() {
+				return // left behind; the role has a new holder
+			}
+			c.news()
 		}
-		c.news()
+		c.flush() // makes room in the budget
 	}
-	c.flush()
 	c.release()
 }
 
@@ -270,7 +276,8 @@ func (c *conn) recycle(t *task) {
 		t.gone = true
 		return
 	}
-	c.busy -= t.charge
+	c.passOn(t)
+	c.uncharge(t)
 	t.reset()
 	if c.nfree < maxFreeTasks {
 		t.next, c.free = c.free, t
@@ -281,11 +288,17 @@ func (c *conn) recycle(t *task) {
 // turnCame takes a held request whose turn has come.
 func (c *conn) turnCame(p *heldPDU) {
 	if c.dead || c.leaving {
-		p.buf.Release()
-		c.sess.settle(1)
+		c.giveUp(p)
 		return
 	}
 	c.released = append(c.released, p)
+}
+
+// giveUp ends a request whose turn came too late.
+func (c *conn) giveUp(p *heldPDU) {
+	p.buf.Release()
+	c.sess.settle(1)
+	c.sess.pass(c)
 }
 
 // teardown ends the connection for good. Tasks inside the SCSI layer come home
@@ -296,13 +309,13 @@ func (c *conn) teardown() {
 	c.ping.timer.Stop()
 	c.patience.stop()
 	c.dead = true
-	c.in.abandon()
+	c.abandon()
 	for _, p := range c.released {
-		p.buf.Release()
-		c.sess.settle(1)
+		c.giveUp(p)
 	}
 	c.released, c.manage, c.ghosts = nil, nil, nil
 	var left []*task
+	closed := c.sess.closed()
 	none := &tmf{c: c, over: true}
 	c.tasks.each(func(t *task) {
 		if c.drop(t, none) {
@@ -312,8 +325,14 @@ func (c *conn) teardown() {
 	c.out.drop(c.onWritten)
 	for _, m := range c.tmfs {
 		m.stop()
+		c.sess.conclude(m)
 	}
+	c.acknowledged()
+	c.giveBack()
 	c.tmfs = nil
+	if others := c.sess.others(c); closed && len(others) > 0 {
+		others[0].post(others[0].tellWindow)
+	}
 	c.srv.events.connDown(c, f)
 	if c.sess.lost(c, f.reason) {
 		left = nil

@@ -7,7 +7,7 @@ import (
 
 // fill moves answers into the outbox as far as the batch has room.
 func (c *conn) fill() {
-	for c.answers.head != nil && c.out.pending() < batchBytes {
+	for c.answers.head != nil && c.held == 0 && c.out.pending() < batchBytes {
 		t := c.answers.head
 		if !c.out.fits(smallPayload) {
 			return
@@ -84,15 +84,21 @@ func (c *conn) scsiResponse(t *task) {
 	c.residuals(t, &p)
 	c.close(t)
 	p.ExpCmdSN, p.MaxCmdSN = c.sess.numbers()
-	var sense [2 + scsi.MaxSense]byte
-	var data []byte
-	if s.SenseLen > 0 && (s.Status == scsi.CheckCondition || c.params.ProtocolLevel >= 2) {
-		data = pdu.AppendSense(sense[:0], s.Sense[:s.SenseLen])
+	n := s.SenseLen
+	if s.Status != scsi.CheckCondition && c.params.ProtocolLevel < 2 {
+		n = 0 // RFC 7144 §7.1.1: only level 2 expects it with other statuses
 	}
-	p.DataSegmentLength = uint32(len(data))
+	if n > 0 {
+		p.DataSegmentLength = uint32(2 + n)
+	}
 	h := c.header()
 	p.Encode(h)
-	c.payload(h, data)
+	c.headerDigest(h)
+	if n > 0 {
+		data := c.out.grab(2 + n)
+		pdu.AppendSense(data[:0], s.Sense[:n])
+		c.trailer(data)
+	}
 }
 
 // residuals fills both residual counts. RFC 7143 §11.4.5.

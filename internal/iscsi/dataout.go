@@ -323,7 +323,7 @@ func (c *conn) exorcise(pl placement) {
 		}
 		c.ghosts = append(c.ghosts[:i], c.ghosts[i+1:]...)
 		if g.m != nil {
-			c.tmfStep(g.m)
+			g.m.arrived()
 		}
 		return
 	}

@@ -342,3 +342,47 @@ func TestAbortWhileDataArrive(t *testing.T) {
 		require.Equal(t, n, a.ITT)
 	})
 }
+
+// A connection cut at any byte of a write burst leaves nothing of it: neither
+// on the medium nor in memory.
+func TestCutMidBurst(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		cutMidBurst(t, kill)
+	}
+}
+
+func cutMidBurst(t *testing.T, kill bool) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		r.attach = func(scsi.Nexus) (Target, error) {
+			r.target = iscsitest.NewTarget()
+			return r.target, nil
+		}
+		for cut, whole := 0, 1; cut < whole; cut += 97 {
+			i := r.login("DefaultTime2Retain=0 InitialR2T=No FirstBurstLength=2048 MaxBurstLength=20480")
+			w := i.Write10(0, 64)
+			w.Final = false
+			r2t := &pdu.R2T{ITT: w.ITT, TTT: 1}
+			stream := i.Encode(w, nil, make([]byte, 512))
+			stream = append(stream, i.Encode(i.Unsolicited(w.ITT, 0, 512, true), nil, make([]byte, 1536))...)
+			stream = append(stream, i.Encode(i.DataOut(r2t, 0, 2048, true), nil, make([]byte, 20480))...)
+			whole = len(stream)
+			go func() { // answers nothing, as R2Ts are foreseen
+				for {
+					if _, _, err := i.Read(); err != nil {
+						return
+					}
+				}
+			}()
+			i.SendRaw(stream[:cut])
+			synctest.Wait()
+			if kill { // by us: the nexus is let go of first
+				require.True(t, r.srv.KillSession(r.srv.Sessions()[0].ID))
+			}
+			i.Conn.Close()
+			synctest.Wait()
+			require.Zero(t, r.srv.memory.Load(), "cut at %d", cut)
+			require.Empty(t, r.srv.Sessions())
+			require.Empty(t, r.target.Writes())
+		}
+	})
+}

@@ -17,18 +17,34 @@ func (c *conn) header() *pdu.BHS {
 // payload completes the PDU of h, which is encoded now: digests, data segment,
 // padding. Data longer than smallPayload are sent from where they are.
 func (c *conn) payload(h *pdu.BHS, data []byte) {
+	if len(data) <= smallPayload {
+		c.copied(h, data)
+		return
+	}
+	c.headerDigest(h)
+	c.out.refer(data)
+	c.trailer(data)
+}
+
+// copied completes the PDU of h with a copy of data, at most smallPayload
+// bytes.
+func (c *conn) copied(h *pdu.BHS, data []byte) {
+	c.headerDigest(h)
+	if len(data) > 0 {
+		copy(c.out.grab(len(data)), data)
+		c.trailer(data)
+	}
+}
+
+func (c *conn) headerDigest(h *pdu.BHS) {
 	if c.params.HeaderDigest {
 		d := pdu.HeaderDigest(h, nil).Wire()
 		copy(c.out.grab(pdu.DigestLen), d[:])
 	}
-	if len(data) == 0 {
-		return
-	}
-	if len(data) <= smallPayload {
-		copy(c.out.grab(len(data)), data)
-	} else {
-		c.out.refer(data)
-	}
+}
+
+// trailer puts padding and digest behind a data segment.
+func (c *conn) trailer(data []byte) {
 	if pad := pdu.Pad(len(data)); pad > 0 {
 		clear(c.out.grab(pad))
 	}

@@ -13,6 +13,10 @@ type Options struct {
 	// what is beyond waits its turn. Default 16 MiB.
 	SessionBytes int
 
+	// ProcessBytes does so for all sessions together; beyond it commands
+	// are answered BUSY. Default 256 MiB.
+	ProcessBytes int
+
 	HeaderTimeout time.Duration // for the first bytes of a login. Default 5 s.
 	LoginTimeout  time.Duration // for a login as a whole. Default 15 s.
 	LoginRounds   int           // requests of one login. Default 16.
@@ -42,6 +46,7 @@ func (o Options) withDefaults() Options {
 	}
 	setDefault(&o.QueueDepth, 128)
 	setDefault(&o.SessionBytes, 16<<20)
+	setDefault(&o.ProcessBytes, 256<<20)
 	setDefault(&o.HeaderTimeout, 5*time.Second)
 	setDefault(&o.LoginTimeout, 15*time.Second)
 	setDefault(&o.LoginRounds, 16)

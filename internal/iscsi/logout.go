@@ -53,6 +53,9 @@ func (c *conn) dropAll() {
 			c.abort(t)
 		}
 	})
+	for _, p := range c.released {
+		c.giveUp(p)
+	}
 	c.released = nil
 }
 

@@ -46,6 +46,7 @@ func (c *conn) takeOver(seq uint64) {
 	if t := c.current; t != nil {
 		t.adrift = true
 		c.current = nil
+		c.passOn(t)
 		if t.borrowed {
 			c.in.leave()
 		}
@@ -63,7 +64,6 @@ type monitor struct {
 	awake atomic.Bool
 	mu    sync.Mutex
 	conns map[*conn]uint64 // the call seen last
-	stop  bool
 }
 
 func (m *monitor) add(c *conn) {

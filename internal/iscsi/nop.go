@@ -61,6 +61,9 @@ func (c *conn) sendPing() {
 // tellWindow sends the window to an initiator that found it closed and gets no
 // response that could say so. RFC 7143 §11.4.11.
 func (c *conn) tellWindow() {
+	if c.dead || c.lingering {
+		return
+	}
 	c.echo(&pdu.NOPIn{ITT: pdu.ReservedTag, TTT: pdu.ReservedTag, StatSN: c.statSN}, nil)
 }
 
@@ -103,5 +106,6 @@ func (c *conn) tick() {
 	default:
 		next -= quiet
 	}
+	c.giveBack()
 	c.ping.timer.Reset(next)
 }

@@ -47,6 +47,7 @@ const (
 	ReasonDataOutUnknown         Reason = "data_out_unknown"
 	ReasonDataOutLUN             Reason = "data_out_lun"
 	ReasonLogoutReason           Reason = "logout_reason"
+	ReasonNoMemory               Reason = "no_memory"
 	ReasonTextOpen               Reason = "text_open"
 	ReasonTextTTT                Reason = "text_ttt"
 	ReasonTextContinueFinal      Reason = "text_continue_final"
@@ -106,7 +107,7 @@ var Reasons = []Reason{
 	ReasonUnexpectedAHS, ReasonUnexpectedData, ReasonNOPNotImmediate, ReasonReservedITT,
 	ReasonAfterLogout, ReasonDiscoveryOnly, ReasonTooManyImmediate, ReasonNotFinal,
 	ReasonLengthWithoutDirection, ReasonTaskInProgress, ReasonBadAHS, ReasonDataDigest,
-	ReasonDataOutUnknown, ReasonDataOutLUN, ReasonLogoutReason, ReasonTextOpen, ReasonTextTTT,
+	ReasonDataOutUnknown, ReasonDataOutLUN, ReasonLogoutReason, ReasonNoMemory, ReasonTextOpen, ReasonTextTTT,
 	ReasonTextContinueFinal, ReasonTextTooLong, ReasonTextMalformed, ReasonTextKey,
 	ReasonLoginNotFirst, ReasonLoginOtherRequest, ReasonLoginTimeout, ReasonLoginIO,
 	ReasonLoginVersion, ReasonLoginChanged, ReasonLoginStage, ReasonLoginContinue,

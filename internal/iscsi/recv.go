@@ -22,6 +22,7 @@ type receiver struct {
 	r, w int       // buf.B[r:w] is not parsed yet
 
 	body  body
+	done  body         // the last one, while it is handled
 	since atomic.Int64 // when the PDU began that is still incomplete; 0: none is
 	fresh bool         // a PDU was completed since
 }
@@ -77,9 +78,15 @@ func (in *receiver) rest() {
 	}
 }
 
-// abandon lets go of everything. A buffer that a call may still look at is
-// left to the garbage collector.
-func (in *receiver) abandon() {
+// abandon lets go of everything. The receive buffer is left to the garbage
+// collector: a call may still look at it.
+func (c *conn) abandon() {
+	in := &c.in
+	if t := in.body.place.t; t != nil {
+		if t.placing--; t.gone {
+			c.recycle(t)
+		}
+	}
 	in.body.buf.Release()
 	in.body = body{}
 	in.buf, in.r, in.w = nil, 0, 0
@@ -204,7 +211,9 @@ func (c *conn) endBody() bool {
 	}
 	tail := in.buf.B[in.r : in.r+b.tail]
 	in.r += b.tail
-	done := *b
+	in.done = *b
+	done := &in.done
+	defer func() { *done = body{} }()
 	*b = body{}
 	in.fresh = true
 	if c.params.DataDigest && done.data != nil && !c.dataDigestMatches(done.data, tail) {

@@ -124,7 +124,7 @@ func (c *conn) reject(h *pdu.BHS, ahs []byte, code pdu.RejectReason, why Reason)
 	p.ExpCmdSN, p.MaxCmdSN = c.sess.numbers()
 	a := c.header()
 	p.Encode(a)
-	c.payload(a, data)
+	c.copied(a, data)
 }
 
 // dataDigestError drops a PDU whose data are damaged. At error recovery level

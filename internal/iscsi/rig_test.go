@@ -2,7 +2,6 @@ package iscsi
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -102,7 +101,10 @@ func (r *rig) saw(want Reason) bool {
 
 func (r *rig) requireSaw(want Reason) {
 	r.t.Helper()
-	require.True(r.t, r.saw(want), "%s among %v", want, slices.Compact(slices.Sorted(slices.Values(r.reasons))))
+	found := r.saw(want)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.True(r.t, found, "%s among %v", want, slices.Compact(slices.Sorted(slices.Values(r.reasons))))
 }
 
 func (r *rig) note(x Reason) {
@@ -179,5 +181,3 @@ func pattern(n int, seed byte) []byte {
 	}
 	return b
 }
-
-func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

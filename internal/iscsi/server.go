@@ -20,6 +20,7 @@ type Server struct {
 	monitor monitor
 	nodes   atomic.Pointer[map[string]*Node]
 
+	memory     atomic.Int64 // bytes that connections have drawn
 	gate       gate
 	challenges challenges
 

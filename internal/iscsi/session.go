@@ -51,10 +51,12 @@ type session struct {
 	mu     sync.Mutex // guards all below; no other lock is taken under it
 	w      window
 	held   map[pdu.Serial]*heldPDU
+	baton  bool // with several connections: a request has its turn just now
 	conns  map[uint16]*conn
 	over   Reason // why it ends; "" while it lives
 	retain *time.Timer
 	past   ConnStats // of connections that are gone
+	ending []*tmf    // functions under way that end several tasks
 }
 
 func (s *session) discovery() bool { return s.target == nil }
@@ -64,8 +66,13 @@ func (s *session) discovery() bool { return s.target == nil }
 func (s *session) arrive(sn pdu.Serial) (what arrival, more bool) {
 	s.mu.Lock()
 	what = s.w.classify(sn)
-	if what == inOrder {
+	switch {
+	case what != inOrder:
+	case s.baton:
+		what = early
+	default:
 		s.w.take()
+		s.baton = s.several()
 		more = s.w.ahead > 0
 	}
 	s.mu.Unlock()
@@ -78,31 +85,28 @@ func (s *session) hold(c *conn, p *heldPDU) bool {
 	sn := p.h.CmdSN()
 	s.mu.Lock()
 	what := s.w.classify(sn)
-	switch what {
-	case early:
+	if what != ignore {
 		s.w.hold(sn)
 		if s.held == nil {
 			s.held = map[pdu.Serial]*heldPDU{}
 		}
 		s.held[sn] = p
-	case inOrder:
-		s.w.take()
 	}
 	s.mu.Unlock()
 	if what == inOrder {
-		c.turnCame(p)
 		s.releaseDue(c)
 	}
 	return what != ignore
 }
 
 // releaseDue hands out the held requests whose turn has come, each to the
-// connection it came on. The caller has c's role.
+// connection it came on: all of them if there is but one, else one at a time.
+// The caller has c's role.
 func (s *session) releaseDue(c *conn) {
 	for {
 		s.mu.Lock()
 		sn := s.w.exp
-		if !s.w.due() {
+		if s.baton || !s.w.due() {
 			s.mu.Unlock()
 			return
 		}
@@ -111,6 +115,8 @@ func (s *session) releaseDue(c *conn) {
 		delete(s.held, sn)
 		if p == nil { // skipped by a task management function
 			s.w.release(1)
+		} else {
+			s.baton = s.several()
 		}
 		s.mu.Unlock()
 		switch {
@@ -121,6 +127,16 @@ func (s *session) releaseDue(c *conn) {
 			p.c.post(func() { p.c.turnCame(p) })
 		}
 	}
+}
+
+// pass lets the next request have its turn: the last one is at the SCSI layer,
+// or came to nothing. With several connections this keeps the commands in
+// order on their way there.
+func (s *session) pass(c *conn) {
+	s.mu.Lock()
+	s.baton = false
+	s.mu.Unlock()
+	s.releaseDue(c)
 }
 
 // skip marks a CmdSN as received although its command will not be executed any
@@ -153,11 +169,38 @@ func (s *session) numbers() (exp, max pdu.Serial) {
 	return exp, max
 }
 
-// settle gives back the slots of n requests.
-func (s *session) settle(n int32) {
+// settle gives back the slots of n requests. It reports whether that opened a
+// closed window.
+func (s *session) settle(n int32) (reopened bool) {
 	s.mu.Lock()
+	was := s.w.closed()
 	s.w.release(n)
+	reopened = was && !s.w.closed()
 	s.mu.Unlock()
+	return reopened
+}
+
+// closed reports whether the initiator may not send another command.
+func (s *session) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.closed()
+}
+
+// several reports whether the session may have more than one connection.
+func (s *session) several() bool { return s.params.MaxConnections > 1 }
+
+// others returns the connections besides c.
+func (s *session) others(c *conn) []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*conn
+	for _, o := range s.conns {
+		if o != c {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // fail ends the session and all its connections.

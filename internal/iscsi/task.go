@@ -17,6 +17,7 @@ const (
 	stageSubmitted       // at the SCSI layer
 	stageData            // the SCSI layer waits for data we collect
 	stageDone            // has a result; promised data may still have to come
+	stageFenced          // has a result that waits for other connections
 	stageSending         // in the queue of answers
 	stageSent            // the last PDU is in the outbox
 )
@@ -34,6 +35,7 @@ type task struct {
 	bidiRead uint32 // expected data-in of a bidirectional command
 	bidi     bool
 	numbered bool // holds a slot of the command window
+	baton    bool // the next request waits until this one is submitted
 	stage    stage
 	borrowed bool   // Data-Out lies in the receive buffer
 	adrift   bool   // its inline call was left behind and has not returned
@@ -44,6 +46,7 @@ type task struct {
 	placing  int    // Data-Out PDUs whose data are being read into its buffer
 	gone     bool   // over, but for those
 	charge   int    // bytes of the connection's budget
+	aside    bool   // for data that came before it was submitted
 	started  int64
 
 	out dataOut
@@ -85,6 +88,14 @@ func (q *fifo) push(t *task) {
 		q.tail.next = t
 	}
 	q.tail = t
+}
+
+func (q *fifo) pushFront(t *task) {
+	t.next = q.head
+	q.head = t
+	if q.tail == nil {
+		q.tail = t
+	}
 }
 
 func (q *fifo) pop() *task {

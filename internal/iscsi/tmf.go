@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"sync/atomic"
 	"time"
 
 	"nas-target/internal/iscsi/pdu"
@@ -23,11 +24,11 @@ type tmf struct {
 	numbered bool
 	ref      *task // ABORT TASK
 
-	waits   int // inline calls that have not returned, data still to come, other connections
+	fence   bool         // the response must not overtake those of other connections
+	waits   atomic.Int32 // inline calls that have not returned, data still to come
 	managed bool
 	result  scsi.TMFResponse
 	info    uint32
-	timer   *time.Timer // gives up waiting for data
 	limit   *time.Timer // gives up waiting for inline calls
 	over    bool
 }
@@ -44,8 +45,7 @@ func (c *conn) taskManagement(h *pdu.BHS, numbered bool) {
 	case scsi.AbortTask, scsi.QueryTask:
 		c.manageTask(m, &p)
 	case scsi.AbortTaskSet, scsi.ClearTaskSet, scsi.LogicalUnitReset, scsi.TargetWarmReset:
-		c.endTasks(m)
-		c.manage = append(c.manage, m)
+		c.endTaskSet(m)
 	case scsi.TaskReassign:
 		m.conclude(scsi.TMFResponse(pdu.TMFReassignNotSupported))
 	case scsi.QueryTaskSet, scsi.QueryAsyncEvent:
@@ -106,24 +106,58 @@ func (c *conn) manageTask(m *tmf, p *pdu.TMFRequest) {
 	}
 }
 
+// endTaskSet ends the tasks of several, on all connections of the session, and
+// then asks the SCSI layer to do so.
+func (c *conn) endTaskSet(m *tmf) {
+	m.fence = c.fenced()
+	c.sess.begin(m)
+	others := c.sess.others(c)
+	left := len(others) + 1
+	ready := func() {
+		if left--; left == 0 {
+			c.manage = append(c.manage, m)
+		}
+	}
+	for _, o := range others {
+		o.post(func() {
+			o.flush()
+			o.endTasks(m)
+			c.post(ready)
+		})
+	}
+	c.endTasks(m)
+	ready()
+}
+
 // endTasks takes the tasks that m ends off this connection: their answers are
 // not sent, their tags are free.
 func (c *conn) endTasks(m *tmf) {
 	c.tasks.each(func(t *task) {
-		if m.fn != scsi.TargetWarmReset && t.scsi.LUN != m.lun || m.cmdSN.Before(t.cmdSN) {
-			return
+		if m.touches(t.scsi.LUN) && t.cmdSN.Before(m.cmdSN) {
+			t.endedBy = m
+			c.drop(t, m)
 		}
-		t.endedBy = m
-		c.drop(t, m)
 	})
+	waits := 0
 	for i := range c.ghosts {
 		if c.ghosts[i].m == m {
-			m.waits++
+			waits++
 		}
 	}
-	if m.waits > 0 {
-		m.timer = time.AfterFunc(dataWait, func() { c.post(func() { c.exorciseFor(m) }) })
+	if waits > 0 {
+		m.await(waits)
+		time.AfterFunc(dataWait, func() { c.post(func() { c.exorciseFor(m) }) })
 	}
+}
+
+// await makes the answer wait for n more things. Any connection of the session
+// may have them.
+func (m *tmf) await(n int) { m.waits.Add(int32(n)) }
+
+// arrived notes that one of them is over.
+func (m *tmf) arrived() {
+	m.waits.Add(-1)
+	m.c.post(m.tryConclude)
 }
 
 // drop ends t without an answer. It reports whether the SCSI layer has the
@@ -133,7 +167,7 @@ func (c *conn) drop(t *task, m *tmf) (atSCSI bool) {
 	t.dropped = true
 	if t.adrift {
 		t.awaited = append(t.awaited, m)
-		m.waits++
+		m.await(1)
 		if m.limit == nil && !m.over {
 			m.limit = time.AfterFunc(scsi.DrainLimit, func() {
 				c.post(func() { m.conclude(scsi.FunctionRejected) })
@@ -160,6 +194,8 @@ func (c *conn) drop(t *task, m *tmf) (atSCSI bool) {
 		}
 		c.discard(t)
 		return false
+	case stageFenced:
+		return false // send finds it dropped
 	case stageDone:
 		if !t.adrift {
 			c.discard(t)
@@ -185,35 +221,32 @@ func (c *conn) callManage(m *tmf) bool {
 	return c.endCall(seq)
 }
 
-// tmfStep notes that one of the things m waits for is over.
-func (c *conn) tmfStep(m *tmf) {
-	m.waits--
-	m.tryConclude()
-}
-
 // exorciseFor gives up waiting for data.
 func (c *conn) exorciseFor(m *tmf) {
 	for i := range c.ghosts {
 		if c.ghosts[i].m == m {
 			c.ghosts[i].m = nil
-			m.waits--
+			m.arrived()
 		}
 	}
-	m.tryConclude()
 }
 
 // stop makes sure that m is not answered any more.
 func (m *tmf) stop() {
 	m.over = true
-	for _, t := range []*time.Timer{m.timer, m.limit} {
-		if t != nil {
-			t.Stop()
-		}
+	if m.limit != nil {
+		m.limit.Stop()
 	}
 }
 
 func (m *tmf) tryConclude() {
-	if m.managed && m.waits <= 0 {
+	switch {
+	case m.over || !m.managed || m.waits.Load() > 0:
+	case m.fence:
+		m.fence = false
+		m.managed = false // until it is our turn
+		m.c.fence(func() { m.conclude(m.result) })
+	default:
 		m.conclude(m.result)
 	}
 }
@@ -225,6 +258,7 @@ func (m *tmf) conclude(r scsi.TMFResponse) {
 		return
 	}
 	m.stop()
+	c.sess.conclude(m)
 	for i, o := range c.tmfs {
 		if o == m {
 			c.tmfs = append(c.tmfs[:i], c.tmfs[i+1:]...)

@@ -86,13 +86,15 @@ func (c *conn) turn() bool {
 			}
 			continue
 		}
-		if c.congested() || !c.next() {
-			break
+		if !c.congested() && c.next() {
+			continue
+		}
+		c.flush()
+		if !c.runnable() { // what was sent may have made room in the budget
+			runtime.Gosched()
+			return true
 		}
 	}
-	c.flush()
-	runtime.Gosched()
-	return true
 }
 
 // congested reports whether the peer must read before it is listened to again.
@@ -121,7 +123,9 @@ func (c *conn) step() bool {
 			c.refuse(t, t.out.bad)
 			return true
 		}
-		c.charge(t, t.cost())
+		if !c.claim(t) {
+			return true
+		}
 		return c.callTask(t, false)
 	}
 	p := c.released[0]
@@ -146,8 +150,17 @@ func (c *conn) callTask(t *task, resume bool) bool {
 		return false
 	}
 	c.current = nil
+	c.passOn(t)
 	c.progressed(t, p)
 	return true
+}
+
+// passOn lets the next request of the session have its turn, if t had it.
+func (c *conn) passOn(t *task) {
+	if t.baton {
+		t.baton = false
+		c.sess.pass(c)
+	}
 }
 
 func (c *conn) progressed(t *task, p scsi.Progress) {
@@ -167,10 +180,10 @@ func (c *conn) cameBack(t *task, p scsi.Progress) {
 	if p != scsi.Finished && t.stage != stageDone && t.dropped {
 		// Whoever ended it did so before the SCSI layer had listed it.
 		c.target.Manage(scsi.TaskMgmt{Function: scsi.AbortTask, LUN: t.scsi.LUN, Ref: &t.scsi},
-			func(scsi.TMFResponse, uint32) { c.post(func() { stepAll(waiting) }) })
+			func(scsi.TMFResponse, uint32) { arrived(waiting) })
 		return
 	}
-	stepAll(waiting)
+	arrived(waiting)
 	switch {
 	case t.stage == stageDone: // Done was faster than the call's return
 		c.settle(t)
@@ -179,8 +192,8 @@ func (c *conn) cameBack(t *task, p scsi.Progress) {
 	}
 }
 
-func stepAll(waiting []*tmf) {
+func arrived(waiting []*tmf) {
 	for _, m := range waiting {
-		m.c.tmfStep(m)
+		m.arrived()
 	}
 }

@@ -2,17 +2,15 @@ package iscsitest
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 
 	"nas-target/internal/scsi"
 )
 
-// Blocks is the capacity of a Target.
-const Blocks = 1 << 16
-
 // Target is a nexus with one unit at LUN 0 that knows TEST UNIT READY, READ
-// (10) and WRITE (10), with blocks of 512 bytes. It keeps to the contract of
-// scsi.IT. All hooks may be nil.
+// (10) and WRITE (10), with blocks of 512 bytes. It has room for
+// every LBA, and keeps to the contract of scsi.IT. All hooks may be nil.
 type Target struct {
 	// Enter is called at the start of each call with the task; it may block,
 	// as a medium would, and may take the task over by returning false with
@@ -27,7 +25,7 @@ type Target struct {
 	inside   map[*scsi.Task]bool // in Enter
 	aborted  map[*scsi.Task]bool // while inside
 	drains   []func()
-	data     [Blocks][512]byte
+	data     map[uint32]*[512]byte
 	detached bool
 	managed  []scsi.TaskMgmt
 	writes   []Write
@@ -42,7 +40,10 @@ type Write struct {
 
 // NewTarget returns an empty target.
 func NewTarget() *Target {
-	return &Target{waiting: map[*scsi.Task]bool{}, inside: map[*scsi.Task]bool{}, aborted: map[*scsi.Task]bool{}}
+	return &Target{
+		waiting: map[*scsi.Task]bool{}, inside: map[*scsi.Task]bool{}, aborted: map[*scsi.Task]bool{},
+		data: map[uint32]*[512]byte{},
+	}
 }
 
 // Writes returns what reached the medium so far.
@@ -70,7 +71,17 @@ func (x *Target) Detached() bool {
 func (x *Target) Block(lba uint32) [512]byte {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.data[lba]
+	return *x.block(lba)
+}
+
+var zeros [512]byte
+
+// block returns a block, which is only read. x.mu is held.
+func (x *Target) block(lba uint32) *[512]byte {
+	if b := x.data[lba]; b != nil {
+		return b
+	}
+	return &zeros
 }
 
 // Submit implements iscsi.Target.
@@ -126,12 +137,15 @@ func (x *Target) execute(t *scsi.Task) scsi.Progress {
 	}
 	lba := binary.BigEndian.Uint32(t.CDB[2:])
 	n := int(binary.BigEndian.Uint16(t.CDB[7:]))
+	if (t.CDB[0] == 0x28 || t.CDB[0] == 0x2a) && n*512 > scsi.DefaultMaxTransfer {
+		return check(t, scsi.ErrInvalidField)
+	}
 	switch t.CDB[0] {
 	case 0x00:
 	case 0x28:
 		p := t.Reserve(n * 512)
 		for i := 0; i*512 < len(p); i++ {
-			copy(p[i*512:], x.data[lba+uint32(i)][:])
+			copy(p[i*512:], x.block(lba + uint32(i))[:])
 		}
 	case 0x2a:
 		t.Need, t.Want = n*512, int64(n*512)
@@ -143,7 +157,8 @@ func (x *Target) execute(t *scsi.Task) scsi.Progress {
 			return scsi.NeedData
 		}
 		for i := range n {
-			copy(x.data[lba+uint32(i)][:], t.Out[i*512:])
+			b := [512]byte(t.Out[i*512:])
+			x.data[lba+uint32(i)] = &b
 		}
 		w := Write{LBA: lba, Blocks: n}
 		if n > 0 {
@@ -167,9 +182,14 @@ func check(t *scsi.Task, c *scsi.Check) scsi.Progress {
 }
 
 // Finish ends a task that a hook took over with Pending, as a worker would:
-// its Done runs here.
+// its Done runs here, not before the hook's call has returned.
 func (x *Target) Finish(t *scsi.Task) {
 	x.mu.Lock()
+	for x.inside[t] {
+		x.mu.Unlock()
+		runtime.Gosched()
+		x.mu.Lock()
+	}
 	if !x.waiting[t] {
 		x.mu.Unlock()
 		return // aborted meanwhile

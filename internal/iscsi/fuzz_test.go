@@ -1,0 +1,141 @@
+package iscsi
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nas-target/internal/iscsi/iscsitest"
+	"nas-target/internal/iscsi/pdu"
+	"nas-target/internal/scsi"
+)
+
+// fuzzServer is a server in memory with little patience and small limits, so
+// that hostile bytes meet them.
+func fuzzServer(t *testing.T, auth *Auth) (*Server, *iscsitest.Listener, *iscsitest.Target) {
+	l, target := iscsitest.NewListener("10.0.0.1:3260"), iscsitest.NewTarget()
+	s := NewServer(Options{QueueDepth: 8, SessionBytes: 1 << 20, LoginRounds: 8, Limits: Limits{
+		MaxRecvDataSegmentLength: 65536, MaxConnections: 2, MaxBurstLength: 262144, FirstBurstLength: 65536,
+		MaxOutstandingR2T: 4, DefaultTime2Wait: 2, DefaultTime2Retain: 1, ProtocolLevel: 2, ImmediateData: true,
+	}})
+	s.SetNodes([]*Node{{
+		Name: testTarget, Groups: []uint16{1},
+		Authorize: func(InitiatorInfo) (*Auth, *LoginError) { return auth, nil },
+		Attach:    func(scsi.Nexus, InitiatorInfo) (Target, error) { return target, nil },
+	}})
+	if err := s.AddPortal(Portal{TPGT: 1, Listener: l}); err != nil {
+		t.Fatal(err)
+	}
+	s.Serve()
+	return s, l, target
+}
+
+// play sends data to a connection while whatever comes back is thrown away,
+// and waits until both sides are done with each other.
+func play(nc net.Conn, data []byte) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		b := make([]byte, 4096)
+		for {
+			if _, err := nc.Read(b); err != nil {
+				return
+			}
+		}
+	}()
+	nc.SetWriteDeadline(time.Now().Add(5 * time.Minute))
+	nc.Write(data)
+	synctest.Wait()
+	nc.Close()
+	<-gone
+}
+
+// finish ends a server; what does not end is found by the bubble.
+func finish(t *testing.T, s *Server) {
+	s.Shutdown(done())
+	time.Sleep(5 * time.Minute)
+	if n := s.memory.Load(); n != 0 {
+		t.Fatalf("%d bytes are not given back", n)
+	}
+}
+
+// FuzzLogin feeds arbitrary bytes to the login of a target that asks for CHAP.
+// Nobody gets in, nothing panics, nothing stays.
+func FuzzLogin(f *testing.F) {
+	i := &iscsitest.Initiator{ISID: pdu.ISID{0x40}, CmdSN: 1}
+	for _, texts := range [][]string{
+		{names}, {names + " AuthMethod=CHAP", "CHAP_A=5,7", "CHAP_N=alice CHAP_R=0x00112233445566778899aabbccddeeff"},
+		{names + " AuthMethod=None"}, {names + " AuthMethod=CHAP CHAP_A=8", "CHAP_N=alice CHAP_R=0bAAAA CHAP_I=5 CHAP_C=0x00"},
+		{"InitiatorName=iqn.2026-11.test:host SessionType=Discovery", "SendTargets=All"},
+	} {
+		var b []byte
+		for _, s := range texts {
+			b = append(b, i.Encode(i.LoginRequest(0, 1, len(b) > 0), nil, iscsitest.Text(s).Append(nil))...)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			s, l, target := fuzzServer(t, &Auth{Secret: func(string) (Secret, bool) { return testSecret, true }})
+			nc, err := l.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			play(nc, data)
+			if len(s.Sessions()) != 0 || len(target.Managed()) != 0 {
+				t.Fatal("in without a secret")
+			}
+			finish(t, s)
+		})
+	})
+}
+
+// FuzzSession feeds arbitrary bytes to a session in full feature phase. The
+// first byte picks digests and how the stream is cut. Nothing panics, hangs or
+// stays, and another session goes on.
+func FuzzSession(f *testing.F) {
+	i := &iscsitest.Initiator{ISID: pdu.ISID{0x40}, CmdSN: 1000, ITT: 1}
+	seed := func(ps ...any) {
+		b := []byte{0}
+		for n := 0; n < len(ps); n += 2 {
+			data, _ := ps[n+1].([]byte)
+			b = append(b, i.Encode(ps[n].(pdu.PDU), nil, data)...)
+		}
+		f.Add(b)
+		i.CmdSN, i.ITT = 1000, 1
+	}
+	r2t := &pdu.R2T{ITT: 2, TTT: 1}
+	seed(i.Read10(0, 8), nil, i.Write10(0, 8), make([]byte, 4096), i.TestUnitReady(), nil)
+	seed(i.Write10(0, 16), nil, i.DataOut(r2t, 0, 0, false), make([]byte, 4096), i.DataOut(r2t, 1, 4096, true), make([]byte, 4096))
+	w := i.Write10(0, 16)
+	w.Final = false
+	seed(w, make([]byte, 512), i.Unsolicited(2, 0, 512, true), make([]byte, 7680))
+	seed(i.Write10(0, 16), nil, i.TMF(pdu.TMFLogicalUnitReset, 0), nil, i.DataOut(r2t, 0, 0, true), make([]byte, 8192), i.TMF(pdu.TMFAbortTask, 0), nil)
+	seed(&pdu.NOPOut{Immediate: true, ITT: 5, TTT: pdu.ReservedTag}, []byte("ping"), &pdu.NOPOut{Immediate: true, ITT: pdu.ReservedTag, TTT: 1}, nil)
+	seed(&pdu.TextRequest{Immediate: true, Final: true, ITT: 5, TTT: pdu.ReservedTag}, []byte("SendTargets=All\x00"))
+	seed(&pdu.TextRequest{Immediate: true, Continue: true, ITT: 5, TTT: pdu.ReservedTag}, []byte("MaxRecv"), &pdu.TextRequest{Immediate: true, Final: true, ITT: 5, TTT: 1}, []byte("DataSegmentLength=512\x00"))
+	seed(&pdu.LogoutRequest{Immediate: true, ITT: 5}, nil, i.Read10(0, 1), nil)
+	seed(&pdu.SNACKRequest{ITT: 1, TTT: 1}, nil, i.LoginRequest(1, 3, true), []byte(names))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) == 0 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			s, l, _ := fuzzServer(t, nil)
+			other := iscsitest.Connect(t, l)
+			other.ISID[5] = 99
+			other.Login(testTarget, "")
+			in := iscsitest.Connect(t, l)
+			keys := "InitialR2T=No MaxOutstandingR2T=4 iSCSIProtocolLevel=2 MaxConnections=2"
+			if data[0]&1 != 0 {
+				keys += " DataDigest=CRC32C"
+			}
+			in.Login(testTarget, keys)
+			play(in.Conn, data[1:])
+			ping(other)
+			other.Conn.Close()
+			finish(t, s)
+		})
+	})
+}
