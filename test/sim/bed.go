@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +103,7 @@ func (b *Bed) Login(w Who) (Host, error) {
 	if b.wire == nil {
 		return b.loginDirect(w), nil
 	}
-	return b.wire.login(w)
+	return b.wire.remote.Login(w)
 }
 
 // Violations are what the target did wrong in the eyes of its initiators.
@@ -112,9 +111,7 @@ func (b *Bed) Violations() []initiator.Violation {
 	if b.wire == nil {
 		return nil
 	}
-	b.wire.mu.Lock()
-	defer b.wire.mu.Unlock()
-	return slices.Clone(b.wire.violations)
+	return b.wire.remote.Violations()
 }
 
 // Restart does what the end and a new start of the daemon do: all sessions

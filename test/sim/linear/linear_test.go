@@ -1,8 +1,6 @@
 package linear
 
 import (
-	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -76,8 +74,7 @@ func (sum *tally) one(t *testing.T, seed uint64, i, ops int, wire bool) {
 		}
 	}
 	begin := time.Now()
-	model := spec.ToModel()
-	result, info := porcupine.CheckOperationsVerbose(model, h, limit)
+	result, why := Check(Unit{State: rules.New()}, h, limit)
 	if d := int64(time.Since(begin)); d > sum.slowest.Load() {
 		sum.slowest.Store(d)
 	}
@@ -85,11 +82,7 @@ func (sum *tally) one(t *testing.T, seed uint64, i, ops int, wire bool) {
 	case porcupine.Unknown:
 		sum.undecided.Add(1)
 	case porcupine.Illegal:
-		f, err := os.CreateTemp("", "history-*.html")
-		if err == nil {
-			err = porcupine.Visualize(model, info, f)
-		}
-		t.Errorf("history %d has no order; see %s (%v)\n%s", i, f.Name(), err, explain(info, h))
+		t.Errorf("history %d has no order:\n%s", i, why)
 	}
 }
 
@@ -101,57 +94,24 @@ func (sum *tally) record(t *testing.T, seed uint64, i, ops int, wire bool) []por
 		Slow: time.Duration(rng.IntN(1500)) * time.Microsecond, WriteThrough: rng.IntN(3) == 0,
 	})
 	defer bed.Close()
-	r := &recorder{bed: bed, begin: time.Now()}
-	r.cuts.Store(int32(rng.IntN(4)))
+	r := NewRecorder(func(n rules.Nexus) (sim.Host, error) { return bed.Login(who(n)) })
+	r.Cuts.Store(int32(rng.IntN(4)))
 	n := 4 + rng.IntN(rules.Nexuses-3)
 	var wg sync.WaitGroup
 	for c := range n {
-		nexus := rules.Nexus((c*3 + i) % rules.Nexuses)
-		host, err := bed.Login(who(nexus))
-		require.NoError(t, err, fmt.Sprint(nexus))
+		k, err := r.Client(c, rules.Nexus((c*3+i)%rules.Nexuses), sim.Rand(seed, i*100+c))
+		require.NoError(t, err)
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			k := &client{recorder: r, id: c, who: nexus, rng: sim.Rand(seed, i*100+c), host: host}
-			k.run(ops / n)
+			if err := k.Run(ops / n); err != nil {
+				t.Error(err)
+			}
 		}()
 	}
 	wg.Wait()
 	require.Empty(t, bed.Violations())
-	h, left := r.history()
+	h, left := r.History()
 	sum.left.Add(int64(left))
 	return h
-}
-
-// explain lists what the longest order found leaves out, and its last steps.
-func explain(info porcupine.LinearizationInfo, h []porcupine.Operation) (s string) {
-	var longest []porcupine.Operation
-	for _, part := range info.PartialLinearizationsOperations() {
-		for _, l := range part {
-			if len(l) > len(longest) {
-				longest = l
-			}
-		}
-	}
-	type key struct {
-		client int
-		call   int64
-	}
-	placed := map[key]bool{}
-	for i, o := range longest {
-		placed[key{o.ClientId, o.Call}] = true
-		if i >= len(longest)-25 {
-			s += line("", o)
-		}
-	}
-	for _, o := range h {
-		if !placed[key{o.ClientId, o.Call}] {
-			s += line("left: ", o)
-		}
-	}
-	return s
-}
-
-func line(prefix string, o porcupine.Operation) string {
-	return fmt.Sprintf("%s%9.3f–%9.3f ms client %d: %v → %v\n", prefix, float64(o.Call)/1e6, float64(o.Return)/1e6, o.ClientId, o.Input, o.Output)
 }

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -15,15 +16,21 @@ import (
 	"nas-target/test/sim/rules"
 )
 
-// recorder collects one history.
-type recorder struct {
-	bed   *sim.Bed
+// Recorder collects one history.
+type Recorder struct {
+	Login func(rules.Nexus) (sim.Host, error)
+	Cuts  atomic.Int32 // that clients may still make
+
 	begin time.Time
 	wrote atomic.Uint32 // numbers of writes
-	cuts  atomic.Int32  // left to be made
 
 	mu  sync.Mutex
 	ops []*op
+}
+
+// NewRecorder starts a history.
+func NewRecorder(login func(rules.Nexus) (sim.Host, error)) *Recorder {
+	return &Recorder{Login: login, begin: time.Now()}
 }
 
 // op is one command with its times, in nanoseconds since begin.
@@ -36,18 +43,31 @@ type op struct {
 	dropped   bool // proves nothing
 }
 
-func (r *recorder) now() int64 { return int64(time.Since(r.begin)) }
+func (r *Recorder) now() int64 { return int64(time.Since(r.begin)) }
 
-// client is a sequential user of one nexus.
-type client struct {
-	*recorder
+// Client is a sequential user of one nexus.
+type Client struct {
+	*Recorder
+	Host sim.Host
+
 	id   int
 	who  rules.Nexus
 	rng  *rand.Rand
-	host sim.Host
 	key  uint64         // as far as it knows
-	seen [blocks]uint32 // values it met
+	seen [Blocks]uint32 // values it met
 	lost []*op          // without an answer, because the path was cut
+}
+
+// Client logs a nexus in.
+func (r *Recorder) Client(id int, n rules.Nexus, rng *rand.Rand) (*Client, error) {
+	c := &Client{Recorder: r, id: id, who: n, rng: rng}
+	return c, c.Reconnect()
+}
+
+// Reconnect logs in again.
+func (c *Client) Reconnect() (err error) {
+	c.Host, err = c.Login(c.who)
+	return err
 }
 
 // who maps the nexuses of the rules to initiators.
@@ -70,43 +90,70 @@ func block(v uint32, lba int) []byte {
 	return sim.Stamp{Seq: v, LBA: uint32(lba)}.Blocks(1)
 }
 
-// run sends n commands.
-func (c *client) run(n int) {
+// ErrGone says that the path broke, and not by cut.
+var ErrGone = errors.New("the path is gone")
+
+// Run sends n commands. It ends early with ErrGone.
+func (c *Client) Run(n int) error {
 	for range n {
-		if c.rng.IntN(60) == 0 && c.cuts.Add(-1) >= 0 {
-			c.reconnect()
+		if c.rng.IntN(60) == 0 && c.Cuts.Add(-1) >= 0 {
+			if err := c.cut(); err != nil {
+				return err
+			}
 		}
-		in, cmd := c.choose()
-		c.do(in, cmd)
+		if !c.do(c.choose()) {
+			return ErrGone
+		}
 	}
+	return nil
 }
 
-// reconnect pulls the cable while a write is on its way, and logs in again.
-func (c *client) reconnect() {
+// cut pulls the cable while a write is on its way, and logs in again.
+func (c *Client) cut() error {
 	in, cmd := c.change(write)
 	o := &op{client: c.id, in: in, call: c.now()}
-	r := c.host.Start(cmd)
+	r := c.Host.Start(cmd)
 	time.Sleep(time.Duration(c.rng.IntN(800)) * time.Microsecond)
-	c.host.Cut()
+	c.Host.Cut()
 	<-r.Done()
 	if _, ua := r.Answer().UA(); !ua {
 		c.finish(o, r.Answer())
 	}
-	var err error
-	if c.host, err = c.bed.Login(who(c.who)); err != nil {
-		panic(err)
+	return c.Reconnect()
+}
+
+// Look reads everything that can be read: what is registered, what is
+// reserved, what the blocks hold.
+func (c *Client) Look() {
+	c.do(input{who: c.who, verb: fullStatus}, initiator.PRIn(initiator.PRReadFullStatus, 4096))
+	for b := range Blocks {
+		c.do(input{who: c.who, verb: read, block: b}, initiator.Read16(uint64(b), 1, sim.BlockSize, 0))
+	}
+	c.do(c.change(write))
+}
+
+// Dead says that whoever might still carry out a command without an answer is
+// gone: it had its effect by now or has it never.
+func (r *Recorder) Dead() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.ops {
+		if o.open {
+			o.open, o.end = false, r.now()
+		}
 	}
 }
 
-// do sends a command until it has an answer other than a unit attention.
-func (c *client) do(in input, cmd initiator.Cmd) {
+// do sends a command until it has an answer other than a unit attention. It
+// returns false if the path is gone.
+func (c *Client) do(in input, cmd initiator.Cmd) bool {
 	for {
 		o := &op{client: c.id, in: in, call: c.now()}
-		r := c.host.Start(cmd)
+		r := c.Host.Start(cmd)
 		select {
 		case <-r.Done():
 		case <-time.After(50 * time.Millisecond):
-			c.host.Settle() // it was aborted, and nobody said so
+			c.Host.Settle() // it was aborted, and nobody said so
 			<-r.Done()
 		}
 		a := r.Answer()
@@ -114,12 +161,12 @@ func (c *client) do(in input, cmd initiator.Cmd) {
 			continue
 		}
 		c.finish(o, a)
-		return
+		return a.Fate != sim.Lost
 	}
 }
 
 // finish records a command with its answer.
-func (c *client) finish(o *op, a sim.Answer) {
+func (c *Client) finish(o *op, a sim.Answer) {
 	o.end = int64(a.At.Sub(c.begin))
 	switch {
 	case a.Fate == sim.Lost:
@@ -142,7 +189,7 @@ func (c *client) finish(o *op, a sim.Answer) {
 	c.mu.Unlock()
 }
 
-func (c *client) good(o *op, a sim.Answer) {
+func (c *Client) good(o *op, a sim.Answer) {
 	switch o.in.verb {
 	case out:
 		if act := o.in.out.Action; act == rules.Register || act == rules.RegisterAndIgnore {
@@ -198,7 +245,7 @@ func decode(p []byte) rules.State {
 }
 
 // choose makes up the next command.
-func (c *client) choose() (input, initiator.Cmd) {
+func (c *Client) choose() (input, initiator.Cmd) {
 	in := input{who: c.who}
 	switch n := c.rng.IntN(100); {
 	case n < 45:
@@ -207,7 +254,7 @@ func (c *client) choose() (input, initiator.Cmd) {
 		in.verb = fullStatus
 		return in, initiator.PRIn(initiator.PRReadFullStatus, 4096)
 	case n < 72:
-		in.verb, in.block = read, c.rng.IntN(blocks)
+		in.verb, in.block = read, c.rng.IntN(Blocks)
 		return in, initiator.Read16(uint64(in.block), 1, sim.BlockSize, 0)
 	case n < 90:
 		return c.change(write)
@@ -215,8 +262,8 @@ func (c *client) choose() (input, initiator.Cmd) {
 	return c.change(compareAndWrite)
 }
 
-func (c *client) change(v verb) (input, initiator.Cmd) {
-	in := input{who: c.who, verb: v, block: c.rng.IntN(blocks), value: c.wrote.Add(1)}
+func (c *Client) change(v verb) (input, initiator.Cmd) {
+	in := input{who: c.who, verb: v, block: c.rng.IntN(Blocks), value: c.wrote.Add(1)}
 	data := block(in.value, in.block)
 	if v == compareAndWrite {
 		in.expect = c.seen[in.block]
@@ -230,9 +277,9 @@ func (c *client) change(v verb) (input, initiator.Cmd) {
 // keys is how many there are: few, so that they are shared and preempted.
 const keys = 3
 
-func (c *client) someKey() uint64 { return uint64(1 + c.rng.IntN(keys)) }
+func (c *Client) someKey() uint64 { return uint64(1 + c.rng.IntN(keys)) }
 
-func (c *client) reservation() (input, initiator.Cmd) {
+func (c *Client) reservation() (input, initiator.Cmd) {
 	r := rules.Request{Key: c.key, Type: []uint8{1, 3, 5, 5, 6, 6, 7, 8}[c.rng.IntN(8)]}
 	weights := []int{
 		rules.Register: 8, rules.Reserve: 22, rules.Release: 8, rules.Clear: 3, rules.Preempt: 12,
@@ -279,9 +326,11 @@ func command(r rules.Request) initiator.Cmd {
 	return initiator.PROut(initiator.PROutAction(r.Action), r.Scope, initiator.PRType(r.Type), list)
 }
 
-// history turns the record into what the checker takes. left counts conflicts
+// History turns the record into what the checker takes. left counts conflicts
 // that were left out.
-func (r *recorder) history() (h []porcupine.Operation, left int) {
+func (r *Recorder) History() (h []porcupine.Operation, left int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, o := range r.ops {
 		if o.out.result == rules.Conflict && o.in.verb != out && r.unsettled(o) {
 			left++
@@ -302,7 +351,7 @@ func (r *recorder) history() (h []porcupine.Operation, left int) {
 // unsettled reports whether rights were being taken away while o ran. Until
 // the losers have been waited for neither they nor the winner may do what only
 // one of them may: such a conflict belongs to no state before or after.
-func (r *recorder) unsettled(o *op) bool {
+func (r *Recorder) unsettled(o *op) bool {
 	for _, p := range r.ops {
 		if p.in.verb == out && p.takes() && p.call <= o.end && (p.open || o.call <= p.end) {
 			return true

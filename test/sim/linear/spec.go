@@ -3,19 +3,20 @@ package linear
 import (
 	"fmt"
 	"hash/maphash"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
 	"nas-target/test/sim/rules"
 )
 
-// blocks is how many blocks the clients fight for.
-const blocks = 4
+// Blocks is how many blocks the clients fight for, from LBA 0 on.
+const Blocks = 4
 
-// unit is the state of the logical unit: reservations and content.
-type unit struct {
+// Unit is the state of the logical unit: reservations and content.
+type Unit struct {
 	rules.State
-	content [blocks]uint32 // number of the write, 0: as it was
+	Content [Blocks]uint32 // number of the write, 0: zeros
 }
 
 type verb uint8
@@ -48,20 +49,25 @@ type output struct {
 
 const miscompare rules.Result = 0xe1d00
 
-var spec = porcupine.NondeterministicModel{
-	Init: func() []any { return []any{unit{State: rules.New()}} },
-	Step: func(state, in, out any) []any { return step(state.(unit), in.(input), out.(output)) },
-	Hash: func(state any) uint64 { return maphash.Comparable(seed, state.(unit)) },
-	DescribeOperation: func(in, out any) string {
-		return fmt.Sprintf("%v → %v", in.(input), out.(output))
-	},
-	DescribeState: func(state any) string { return fmt.Sprint(state) },
+// Check looks for an order of h that begins with u. If there is none it
+// explains how far it came.
+func Check(u Unit, h []porcupine.Operation, limit time.Duration) (porcupine.CheckResult, string) {
+	spec := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{u} },
+		Step: func(state, in, out any) []any { return step(state.(Unit), in.(input), out.(output)) },
+		Hash: func(state any) uint64 { return maphash.Comparable(seed, state.(Unit)) },
+	}
+	result, info := porcupine.CheckOperationsVerbose(spec.ToModel(), h, limit)
+	if result != porcupine.Illegal {
+		return result, ""
+	}
+	return result, explain(info, h)
 }
 
 var seed = maphash.MakeSeed()
 
 // step returns the states that u may be in after in was answered by out.
-func step(u unit, in input, out output) []any {
+func step(u Unit, in input, out output) []any {
 	next, want := u.do(in)
 	switch {
 	case out.unknown && want.result == rules.Good:
@@ -75,8 +81,8 @@ func step(u unit, in input, out output) []any {
 }
 
 // do is the specification, but for lost answers.
-func (u unit) do(in input) (unit, output) {
-	refused := func(r rules.Result) (unit, output) { return u, output{result: r} }
+func (u Unit) do(in input) (Unit, output) {
+	refused := func(r rules.Result) (Unit, output) { return u, output{result: r} }
 	switch in.verb {
 	case out:
 		next, a := u.State.Out(in.who, in.out)
@@ -88,15 +94,15 @@ func (u unit) do(in input) (unit, output) {
 		if !u.Allows(in.who, rules.Read) {
 			return refused(rules.Conflict)
 		}
-		return u, output{value: u.content[in.block]}
+		return u, output{value: u.Content[in.block]}
 	}
 	if !u.Allows(in.who, rules.Write) {
 		return refused(rules.Conflict)
 	}
-	if in.verb == compareAndWrite && u.content[in.block] != in.expect {
+	if in.verb == compareAndWrite && u.Content[in.block] != in.expect {
 		return refused(miscompare)
 	}
-	u.content[in.block] = in.value
+	u.Content[in.block] = in.value
 	return u, output{}
 }
 
@@ -107,6 +113,9 @@ func visible(s rules.State) rules.State {
 	s.Legacy = rules.None
 	return s
 }
+
+// Unknown reports whether o is a command without an answer.
+func Unknown(o porcupine.Operation) bool { return o.Output.(output).unknown }
 
 func (in input) String() string {
 	from := fmt.Sprintf("%d.%d ", in.who.Initiator(), in.who.Port())
