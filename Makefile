@@ -57,6 +57,37 @@ interop: setup ## initiators that are not ours against the daemon
 bench: setup ## nas-target, tgt and gotgt side by side (BENCHTIME, ROUNDS, ARGS)
 	$(GO) run ./test/bench -time $(BENCHTIME) -rounds $(ROUNDS) $(ARGS)
 
+# The campaigns of test/sim, long. The variables set other sizes, and SIM_SEED
+# repeats one of them.
+.PHONY: fence linear model kill
+SIM = $(GO) test -race -count=1 -timeout 6h -v
+
+fence: export FENCE_RACES ?= 10000
+fence: export MUTUAL_ROUNDS ?= 10000
+fence: export REINSTATE_ROUNDS ?= 10000
+fence: export STORM_STEPS ?= 50000
+fence: export CAW_ROUNDS ?= 100000
+fence: export CAW_WIRE_ROUNDS ?= 5000
+fence: export FENCE_LATENCY ?= 1000
+fence: ## campaign: take rights away under fire (FENCE_RACES=10000)
+	$(SIM) ./test/sim/fence
+
+linear: export LINEAR_HISTORIES ?= 2000
+linear: export LINEAR_OPS ?= 300
+linear: ## campaign: concurrent histories have an order (LINEAR_HISTORIES=2000)
+	$(SIM) ./test/sim/linear
+
+model: export MODEL_LIVES ?= 10000
+model: export MODEL_WIRE_LIVES ?= 1000
+model: ## campaign: random lives of sessions against a model (MODEL_LIVES=10000)
+	$(SIM) ./test/sim/model
+
+kill: export KILLS ?= 1000
+kill: export FENCED_KILLS ?= 500
+kill: export WRITE_KILLS ?= 500
+kill: ## campaign: kill the daemon, see what it acknowledged (KILLS=1000)
+	$(SIM) ./test/sim/kill
+
 .PHONY: mutants
 mutants: ## plant each deliberate defect in a copy and see a test fail
 	$(GO) run ./test/mutants

@@ -20,10 +20,11 @@ func TestCompareAndWriteIsAtomic(t *testing.T) {
 	for _, w := range []struct {
 		name   string
 		config sim.Config
+		size   string
 		rounds int
-	}{{"direct", sim.Config{}, 200}, {"wire", sim.Config{Wire: true}, 150}} {
+	}{{"direct", sim.Config{}, "CAW_ROUNDS", 200}, {"wire", sim.Config{Wire: true}, "CAW_WIRE_ROUNDS", 100}} {
 		t.Run(w.name, func(t *testing.T) {
-			rounds := sim.Size(t, "CAW_ROUNDS", w.rounds)
+			rounds := sim.Size(t, w.size, w.rounds)
 			w.config.Ports = 2
 			bed := sim.NewBed(w.config)
 			defer bed.Close()

@@ -21,7 +21,7 @@ import (
 // acknowledged command took effect, and every other one at most before the
 // kill. F11, L7, G17, G2, I6, I7, I8, I12.
 func TestAcknowledgedReservationsSurviveKill(t *testing.T) {
-	kills := sim.Size(t, "KILLS", 60)
+	kills := sim.Size(t, "KILLS", 120)
 	seed := sim.Seed(t)
 	d := newDaemon(t)
 	d.start()
@@ -81,7 +81,7 @@ func TestAcknowledgedReservationsSurviveKill(t *testing.T) {
 	t.Logf("%d commands, %d without an answer; %d histories undecided; slowest return to service %v", sum.commands, sum.unknown, sum.undecided, slowest)
 	require.LessOrEqual(t, float64(sum.undecided), 0.01*float64(kills)+1)
 	require.Greater(t, sum.unknown, kills/2, "the kills met nothing under way")
-	require.Less(t, slowest, 2*time.Second)
+	require.Less(t, slowest, 5*time.Second)
 	sim.Bound(t, "kills", kills)
 }
 

@@ -28,10 +28,11 @@ func TestLives(t *testing.T) {
 	for _, w := range []struct {
 		name  string
 		wire  bool
+		size  string
 		lives int
-	}{{"direct", false, 150}, {"wire", true, 15}} {
+	}{{"direct", false, "MODEL_LIVES", 150}, {"wire", true, "MODEL_WIRE_LIVES", 15}} {
 		t.Run(w.name, func(t *testing.T) {
-			n := sim.Size(t, "MODEL_LIVES", w.lives)
+			n := sim.Size(t, w.size, w.lives)
 			setFlag(t, "rapid.checks", fmt.Sprint(n))
 			setFlag(t, "rapid.shrinktime", "10s")
 			setFlag(t, "rapid.nofailfile", "true") // the seed is printed
