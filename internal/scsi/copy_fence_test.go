@@ -3,6 +3,7 @@ package scsi
 import (
 	"bytes"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -204,4 +205,29 @@ func TestAbortBetweenPieces(t *testing.T) {
 		require.Equal(t, taskEnded, g.state)
 		require.Zero(t, g.itl.listed)
 	}
+}
+
+// Copies to and fro between two units, and commands that want a range alone,
+// never wait for each other in a circle. In a bubble a deadlock is a failure.
+func TestCopiesToAndFroDoNotDeadlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCopyBench(t, nil)
+		a, b := c.units[0], c.units[1]
+		near, both := extent{0, 8}, extent{0, 256} // one stripe, and it with the next
+		one, two := stripes(0, 1, 9), stripes(128, 1, 9)
+		var wg sync.WaitGroup
+		start := func(f func()) {
+			wg.Go(f)
+			synctest.Wait()
+		}
+		a.ranges.lock(two)
+		b.ranges.lock(two)
+		start(func() { shareBoth(a, near, b, both)() }) // has its part of a
+		start(func() { shareBoth(b, near, a, both)() }) // must not have its part of b
+		start(func() { a.ranges.lock(one); a.ranges.unlock(one) })
+		start(func() { b.ranges.lock(one); b.ranges.unlock(one) })
+		a.ranges.unlock(two)
+		b.ranges.unlock(two)
+		wg.Wait()
+	})
 }
