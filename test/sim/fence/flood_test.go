@@ -102,6 +102,8 @@ type flood struct {
 	stop atomic.Bool
 	wg   sync.WaitGroup
 	seq  atomic.Uint32
+	// hosts are those at the start: a host that is cut stays so.
+	hosts map[*side]sim.Host
 
 	mu    sync.Mutex
 	shots []*shot
@@ -113,7 +115,10 @@ const depth = 6
 // start lets the sides write into their areas, and read the survivor's last
 // block, until end.
 func (a *arena) start(sides ...*side) *flood {
-	f := &flood{a: a}
+	f := &flood{a: a, hosts: map[*side]sim.Host{}}
+	for _, s := range sides {
+		f.hosts[s] = s.Host
+	}
 	for _, s := range sides {
 		for range depth {
 			f.wg.Add(1)
@@ -133,7 +138,7 @@ func (f *flood) writer(s *side, r *rand.Rand) {
 		c := paths[i].build(r, sim.Stamp{Host: s.id, Epoch: f.a.epoch, Seq: seq}, s.area)
 		// Data that the target asks for do not always come at once.
 		c.HoldData = r.IntN(3) == 0
-		if f.fire(&shot{by: s, path: i, seq: seq}, c, r.IntN(2000)).Conflict() {
+		if a := f.fire(&shot{by: s, path: i, seq: seq}, c, r.IntN(2000)); a.Conflict() || a.Fate == sim.Lost {
 			time.Sleep(time.Duration(r.IntN(400)) * time.Microsecond)
 		}
 	}
@@ -151,7 +156,7 @@ func (f *flood) reader(s *side) {
 // they have been asked for.
 func (f *flood) fire(k *shot, c initiator.Cmd, wait int) sim.Answer {
 	k.begin, k.hold = time.Now(), c.HoldData
-	k.run = k.by.Start(c)
+	k.run = f.hosts[k.by].Start(c)
 	f.mu.Lock()
 	f.shots = append(f.shots, k)
 	f.mu.Unlock()

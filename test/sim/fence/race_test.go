@@ -103,7 +103,7 @@ func runRaces(t *testing.T, c sim.Config, seed uint64, first int, sum *tally) {
 }
 
 // race is one of them.
-func (a *arena) race(f *fence, held initiator.PRType, sum *tally) error {
+func (a *arena) race(f *fence, held initiator.PRType, sum *tally) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			panic(fmt.Sprintf("%s, held type %d, TAS %v: %v", f.name, held, a.tas, r))
@@ -120,6 +120,12 @@ func (a *arena) race(f *fence, held initiator.PRType, sum *tally) error {
 
 	losers := f.losers(a)
 	by, cmd := f.strike(a, held)
+	cut := a.victims[1]
+	if a.rng.IntN(4) == 0 {
+		cut.Cut() // what it left in the medium is a loser's all the same
+	} else {
+		cut = nil
+	}
 	open, _ := fl.open(losers)
 	sum.open.Add(int64(open))
 	sum.inMedium.Add(int64(a.bed.Inside()))
@@ -139,6 +145,11 @@ func (a *arena) race(f *fence, held initiator.PRType, sum *tally) error {
 	after := f.after(a, held)
 	if exclusive(after) && by == a.survivor {
 		sim.Must(a.survivor, initiator.Write16(uint64(a.secret()), sim.Stamp{Host: a.survivor.id, Epoch: a.epoch, LBA: uint32(a.secret())}.Blocks(1), bs, 0))
+	}
+	if cut != nil {
+		if cut.Host, err = a.bed.Login(cut.Who()); err != nil {
+			return err
+		}
 	}
 	time.Sleep(time.Duration(300+a.rng.IntN(1000)) * time.Microsecond)
 	shots := fl.end(!a.tas && cmd.CDB[1] == byte(initiator.PRPreemptAndAbort))
