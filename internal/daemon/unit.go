@@ -107,6 +107,7 @@ func unitConfig(c *config.LUN, id *identity, store backstore.Store, events *scsi
 	if v, ok := store.(backstore.Volume); ok {
 		g := v.Geometry()
 		uc.Rotational, uc.Thin = g.Rotational, g.Thin
+		uc.UnmapUnit, uc.UnmapOffset = int(g.DiscardGranularity), int(g.DiscardAlignment)
 		if uc.PhysicalBlock == 0 && g.LogicalBlock != 0 { // a device, which knows
 			uc.PhysicalBlock = max(g.PhysicalBlock, c.BlockSize)
 		}

@@ -20,7 +20,6 @@ type storm struct {
 	bed *sim.Bed
 
 	mu    sync.Mutex
-	shots []*shot
 	tmfs  map[initiator.TMF]int
 	worst time.Duration // a function took
 	done  int           // functions that were answered

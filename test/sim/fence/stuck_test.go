@@ -228,7 +228,7 @@ func TestFenceLatency(t *testing.T) {
 			}
 			slices.Sort(took)
 			at := func(share float64) time.Duration { return took[int(share*float64(len(took)-1))] }
-			t.Log(fmt.Sprintf("%d fences: median %v, 90 %% %v, 99 %% %v, slowest %v; limit %v", n, at(0.5), at(0.9), at(0.99), at(1), c.limit))
+			t.Logf("%d fences: median %v, 90 %% %v, 99 %% %v, slowest %v; limit %v", n, at(0.5), at(0.9), at(0.99), at(1), c.limit)
 			share := 0.9
 			if n >= 500 {
 				share = 0.99 // enough of them to speak of one in a hundred

@@ -173,7 +173,6 @@ type crowd struct {
 	t     *testing.T
 	bed   *sim.Bed
 	hosts map[rules.Nexus]sim.Host
-	gen   uint32
 }
 
 func newCrowd(t *testing.T) *crowd {
