@@ -1,7 +1,6 @@
 package fence
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
