@@ -10,6 +10,11 @@ import (
 // which then is ours to keep or release.
 func (c *conn) arrived(h *pdu.BHS, ahs, data []byte, buf *pool.Buf) {
 	c.heard(h)
+	if c.leaving { // RFC 7143 §11.14: discarded
+		c.srv.events.ignored(c, ReasonAfterLogout)
+		buf.Release()
+		return
+	}
 	if code, why := c.vet(h, ahs, data); why != "" {
 		c.reject(h, ahs, code, why)
 		buf.Release()

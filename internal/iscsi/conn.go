@@ -43,7 +43,8 @@ type conn struct {
 	failure atomic.Pointer[ending] // why the connection ends; set once
 	spare   chan struct{}          // wakes a reader that waits for the outbox
 
-	gone chan struct{} // closed when it is torn down and its tasks are over
+	gone    chan struct{} // closed when it is torn down and its tasks are over
+	started atomic.Bool
 
 	// The reader's goroutine: the role's holder, but while it waits for bytes.
 	in       receiver
@@ -54,10 +55,11 @@ type conn struct {
 	now        int64 // nanoseconds since the server's epoch, once per batch
 	reading    bool  // the holder is the reader
 	callSeq    uint64
-	current    *task // whose inline call is running
-	dead       bool  // torn down; late tasks only come home
-	leaving    bool  // logged out; nothing more is executed
-	lingering  bool  // our side of the stream is closed
+	current    *task  // whose inline call is running
+	dead       bool   // torn down; late tasks only come home
+	leaving    bool   // nothing more is executed
+	farewell   Reason // why it is leaving
+	lingering  bool   // our side of the stream is closed
 	tasks      taskTable
 	free       *task
 	nfree      int
@@ -132,6 +134,9 @@ const (
 	maxImmediate = 32
 )
 
+// newConn makes a connection that will enter full feature phase. Its role is
+// taken until start gives it to the connection's goroutine: what others leave
+// for it until then waits.
 func (s *Server) newConn(nc net.Conn, info ConnInfo, p *Params) *conn {
 	c := &conn{
 		srv: s, nc: nc, info: info, params: p, maxSend: p.MaxSend,
@@ -139,7 +144,17 @@ func (s *Server) newConn(nc net.Conn, info ConnInfo, p *Params) *conn {
 	}
 	c.out.init()
 	c.onWritten = c.freeOwner
+	c.role.Lock()
 	return c
+}
+
+// stillborn ends a connection that has its place in a session and never came
+// to life.
+func (c *conn) stillborn(why Reason) {
+	c.dead = true
+	c.sess.lost(c, why)
+	close(c.gone)
+	c.release()
 }
 
 // joined gives the connection its place in a session.
@@ -326,6 +341,9 @@ func (c *conn) teardown() {
 	for _, m := range c.tmfs {
 		m.stop()
 		c.sess.conclude(m)
+		if m.numbered {
+			c.sess.settle(1)
+		}
 	}
 	c.acknowledged()
 	c.giveBack()

@@ -73,7 +73,7 @@ func (s *Server) Sessions() []SessionState {
 func (s *Server) KillSession(id uint64) bool {
 	for _, sess := range s.sessions.all() {
 		if sess.id == id {
-			sess.fail(ReasonKilled)
+			sess.dismiss(ReasonKilled)
 			sess.end()
 			return true
 		}
@@ -99,6 +99,9 @@ func (s *session) state() SessionState {
 
 // state takes the role for a moment.
 func (c *conn) state() ConnState {
+	if !c.started.Load() {
+		return ConnState{ConnInfo: c.info, CID: c.cid, HeaderDigest: c.params.HeaderDigest, DataDigest: c.params.DataDigest}
+	}
 	c.role.Lock()
 	now := c.srv.clock()
 	st := ConnState{

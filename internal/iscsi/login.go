@@ -314,7 +314,7 @@ func (l *login) finish(reply pdu.Text) (*conn, *LoginError) {
 		return nil, err
 	}
 	if err := l.respond(reply, true, pdu.FullFeaturePhase, c.sess.tsih); err != nil {
-		c.sess.lost(c, err.Reason)
+		c.stillborn(err.Reason)
 		return nil, err
 	}
 	c.statSN = l.statSN

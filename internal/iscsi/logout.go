@@ -20,7 +20,10 @@ func (c *conn) logoutRequest(h *pdu.BHS) {
 		}
 	default:
 		c.flush() // what is answered already goes out first
-		c.leave(p.Reason)
+		if p.Reason == pdu.LogoutCloseSession {
+			c.sess.logout(c)
+		}
+		c.leave(ReasonLogout)
 	}
 	a := pdu.LogoutResponse{
 		Response:    result,
@@ -35,14 +38,12 @@ func (c *conn) logoutRequest(h *pdu.BHS) {
 	c.payload(b, nil)
 }
 
-// leave ends what the logout ends: tasks are dropped before the response, and
-// nothing more is executed on this connection.
-func (c *conn) leave(r pdu.LogoutReason) {
-	c.leaving = true
-	if r == pdu.LogoutCloseSession {
-		c.sess.logout(c)
-	}
+// leave begins the end of the connection: its tasks are dropped, nothing more
+// is executed, and what is said now is the last word.
+func (c *conn) leave(why Reason) {
+	c.leaving, c.farewell = true, why
 	c.dropAll()
+	time.AfterFunc(lingerTime, func() { c.fail(why, nil) })
 }
 
 // dropAll ends every task of the connection without an answer.
@@ -59,15 +60,13 @@ func (c *conn) dropAll() {
 	c.released = nil
 }
 
-// lingerAfterLogout is how long the initiator has to close the connection
-// after our response, before we do.
-const lingerAfterLogout = 2 * time.Second
+// lingerTime is how long the initiator has to close the connection after our
+// last word, before we do.
+const lingerTime = 2 * time.Second
 
-// linger ends our side of the stream, once the response is out, and
-// gives the initiator a moment to end its own: closing with unread data would
-// destroy the response on its way.
+// linger ends our side of the stream, once all is out. The initiator ends its
+// own: closing with unread data would destroy the last word on its way.
 func (c *conn) linger() {
 	c.lingering = true
 	c.tr.closeWrite()
-	time.AfterFunc(lingerAfterLogout, func() { c.fail(ReasonLogout, nil) })
 }

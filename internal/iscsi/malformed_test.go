@@ -2,6 +2,7 @@ package iscsi
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -373,17 +374,23 @@ func TestDigestErrors(t *testing.T) {
 		// Damaged Data-Out ends the task after its last byte.
 		w = i.Write10(9, 128)
 		i.Send(w, nil)
-		for _, broken := range []int{0, 1} {
+		for n, broken := range []int{3, 0, 7, 7, -1} { // the PDU of the burst that is damaged
 			q, _ := iscsitest.Expect[*pdu.R2T](i)
 			require.EqualValues(t, 65536, q.DesiredLength)
 			for sn := range 8 {
 				d := i.Encode(i.DataOut(q, uint32(sn), uint32(sn*8192), sn == 7), nil, pattern(8192, 3))
-				if sn == 3 && broken == 0 {
+				if sn == broken {
 					d[5000] ^= 0x10
+				}
+				synctest.Wait()
+				if n%2 == 0 { // in one piece, and in two
+					i.SendRaw(d[:4000])
+					d = d[4000:]
+					synctest.Wait()
 				}
 				i.SendRaw(d)
 			}
-			if broken == 0 {
+			if broken >= 0 {
 				a, _ = iscsitest.Expect[*pdu.Reject](i)
 				require.Equal(t, pdu.RejectDataDigest, a.Reason)
 				checkCondition(i, w.ITT, scsi.ErrDataDigest)
@@ -401,7 +408,7 @@ func TestDigestErrors(t *testing.T) {
 		a, _ = iscsitest.Expect[*pdu.Reject](i)
 		require.Equal(t, pdu.RejectDataDigest, a.Reason)
 		ping(i)
-		require.EqualValues(t, 3, r.srv.Sessions()[0].Total.DigestErrors)
+		require.EqualValues(t, 6, r.srv.Sessions()[0].Total.DigestErrors)
 
 		// A damaged header cannot be trusted in any way.
 		b = i.Encode(i.TestUnitReady(), nil, nil)

@@ -61,7 +61,7 @@ func (c *conn) sendPing() {
 // tellWindow sends the window to an initiator that found it closed and gets no
 // response that could say so. RFC 7143 §11.4.11.
 func (c *conn) tellWindow() {
-	if c.dead || c.lingering {
+	if c.quiet() {
 		return
 	}
 	c.echo(&pdu.NOPIn{ITT: pdu.ReservedTag, TTT: pdu.ReservedTag, StatSN: c.statSN}, nil)
@@ -69,7 +69,7 @@ func (c *conn) tellWindow() {
 
 // tick looks after the connection's timers. It runs in the role.
 func (c *conn) tick() {
-	if c.dead || c.failure.Load() != nil {
+	if c.quiet() {
 		return
 	}
 	o := &c.srv.opt

@@ -148,6 +148,9 @@ func (c *conn) next() bool {
 		data := have[l.Data:l.Pad]
 		if l.End > l.DataDigest && !c.dataDigestMatches(data, have[l.Pad:l.End]) {
 			c.dataDigestError(h, ahs)
+			if h.Opcode() == pdu.OpDataOut {
+				c.dataOutDamaged(c.placeDataOut(h))
+			}
 			return true
 		}
 		c.arrived(h, ahs, data, nil)

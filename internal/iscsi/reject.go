@@ -39,8 +39,6 @@ func (c *conn) vet(h *pdu.BHS, ahs, data []byte) (pdu.RejectReason, Reason) {
 		return 0, ""
 	case h.ITT() == pdu.ReservedTag:
 		return pdu.RejectInvalidField, ReasonReservedITT
-	case c.leaving:
-		return pdu.RejectWaitingForLogout, ReasonAfterLogout
 	case op == pdu.OpTextRequest:
 		return c.vetText(h, data)
 	case op == pdu.OpLogoutRequest:
@@ -68,8 +66,6 @@ func (c *conn) vetCommand(h *pdu.BHS, ahs []byte, data int) (pdu.RejectReason, R
 		return pdu.RejectNotSupported, ReasonDiscoveryOnly
 	case h.ITT() == pdu.ReservedTag:
 		return pdu.RejectInvalidField, ReasonReservedITT
-	case c.leaving:
-		return pdu.RejectWaitingForLogout, ReasonAfterLogout
 	case !write && !final:
 		return pdu.RejectInvalidField, ReasonNotFinal
 	case !write && !read && edtl != 0:

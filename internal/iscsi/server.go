@@ -103,7 +103,7 @@ func (s *Server) SetNodes(nodes []*Node) {
 	s.nodes.Store(&m)
 	for _, sess := range s.sessions.all() {
 		if n := m[sess.key.target]; !sess.discovery() && (n == nil || !n.reachable(sess.key.tpgt)) {
-			sess.fail(ReasonTargetRemoved)
+			sess.dismiss(ReasonTargetRemoved)
 		}
 	}
 }
@@ -121,7 +121,6 @@ func (n *Node) reachable(tpgt uint16) bool {
 
 // start brings a connection that is logged in to life.
 func (s *Server) start(c *conn) {
-	c.role.Lock()
 	c.tr = newTransport(c.nc)
 	c.now = s.clock()
 	c.lastHeard = c.now
@@ -134,6 +133,7 @@ func (s *Server) start(c *conn) {
 	if s.state.Load() == stateDraining {
 		c.askLogout()
 	}
+	c.started.Store(true)
 	go c.serve()
 }
 
@@ -192,7 +192,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	for _, sess := range s.sessions.all() {
-		sess.fail(ReasonShutdown)
+		sess.dismiss(ReasonShutdown)
 		sess.end()
 	}
 	s.wg.Wait()

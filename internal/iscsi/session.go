@@ -210,6 +210,13 @@ func (s *session) fail(why Reason) {
 	}
 }
 
+// dismiss ends the session of an initiator that did nothing wrong: it is told.
+func (s *session) dismiss(why Reason) {
+	for _, c := range s.finish(why) {
+		c.post(func() { c.dismiss(why) })
+	}
+}
+
 // finish marks the session as ending and returns its connections.
 func (s *session) finish(why Reason) []*conn {
 	s.mu.Lock()

@@ -266,11 +266,11 @@ func (m *tmf) conclude(r scsi.TMFResponse) {
 		}
 	}
 	c.srv.events.taskManagement(c, m.fn, m.lun, r)
-	if c.dead {
-		return
-	}
 	if m.numbered {
 		c.sess.settle(1)
+	}
+	if c.quiet() {
+		return
 	}
 	p := pdu.TMFResponse{
 		Response: pdu.TMFResult(r),

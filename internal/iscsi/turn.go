@@ -50,13 +50,16 @@ func (c *conn) serve() {
 		c.stats.BytesIn += uint64(n)
 		c.stats.Turns++
 		if err != nil {
-			c.fail(readFailure(err), err)
+			c.fail(c.readFailure(err), err)
 		}
 	}
 }
 
 // readFailure names why no more can be read.
-func readFailure(err error) Reason {
+func (c *conn) readFailure(err error) Reason {
+	if c.leaving {
+		return c.farewell
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return ReasonPeerClosed
 	}
