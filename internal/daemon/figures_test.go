@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/require"
@@ -52,7 +53,12 @@ func TestMetrics(t *testing.T) {
 	_, err = initiator.Dial(ctx, initiator.Config{Addr: d.Portals()[0].String(), Target: "iqn.2026-11.test:none", InitiatorName: "iqn.2026-11.test:lost"})
 	require.Error(t, err)
 
-	out := onSocket(t, dir, "/metrics")
+	// A refused login is answered before it is counted.
+	var out string
+	require.Eventually(t, func() bool {
+		out = onSocket(t, dir, "/metrics")
+		return strings.Contains(out, "nas_target_login_failures_total{")
+	}, 10*time.Second, 10*time.Millisecond)
 	for _, line := range []string{
 		`nas_target_ready 1`,
 		`nas_target_sessions{target="` + testTarget + `"} 2`,
