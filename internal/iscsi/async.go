@@ -10,7 +10,8 @@ const logoutGrace = 10
 
 // askLogout asks the initiator to log out. RFC 7143 §11.9.1, event 1.
 func (c *conn) askLogout() {
-	if !c.quiet() {
+	if !c.quiet() && !c.asked {
+		c.asked = true
 		c.async(&pdu.AsyncMessage{Event: pdu.AsyncLogoutRequest, Param3: logoutGrace}, nil)
 	}
 }

@@ -57,6 +57,7 @@ type conn struct {
 	callSeq    uint64
 	current    *task  // whose inline call is running
 	dead       bool   // torn down; late tasks only come home
+	asked      bool   // to log out
 	leaving    bool   // nothing more is executed
 	farewell   Reason // why it is leaving
 	lingering  bool   // our side of the stream is closed

@@ -3,6 +3,7 @@ package iscsi
 import (
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -130,8 +131,13 @@ func TestAnnounceLUNs(t *testing.T) {
 
 // All that is told outward, once through.
 func TestEvents(t *testing.T) {
+	var mu sync.Mutex
 	var told []string
-	tell := func(s string) { told = append(told, s) }
+	tell := func(s string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, s)
+	}
 	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("DefaultTime2Retain=0")
 		release := stuck(r)
@@ -143,6 +149,8 @@ func TestEvents(t *testing.T) {
 		i.Send(q, nil)
 		tmfAnswer(i, q, pdu.TMFComplete)
 		time.Sleep(time.Minute) // does not answer pings
+		mu.Lock()
+		defer mu.Unlock()
 		require.Equal(t, []string{"connected", "session up", "connection up", "left behind", "task management", "ping timeout", "connection down ping_timeout", "session down ping_timeout"}, told)
 	}, func(o *Options) {
 		o.Events = &Events{
