@@ -53,11 +53,12 @@ func TestMetrics(t *testing.T) {
 	_, err = initiator.Dial(ctx, initiator.Config{Addr: d.Portals()[0].String(), Target: "iqn.2026-11.test:none", InitiatorName: "iqn.2026-11.test:lost"})
 	require.Error(t, err)
 
-	// A refused login is answered before it is counted.
+	// A refused login is answered before it is counted, a command before it is
+	// in the audit trail.
 	var out string
 	require.Eventually(t, func() bool {
 		out = onSocket(t, dir, "/metrics")
-		return strings.Contains(out, "nas_target_login_failures_total{")
+		return strings.Contains(out, "nas_target_login_failures_total{") && strings.Contains(out, `code="preempted"`)
 	}, 10*time.Second, 10*time.Millisecond)
 	for _, line := range []string{
 		`nas_target_ready 1`,
