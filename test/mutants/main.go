@@ -131,11 +131,16 @@ func (h *hunter) try(m mutant) (killed bool, err error) {
 // test runs go test. A mutant may loop: what does not end is a failure too.
 func (h *hunter) test(args, overlay string) ([]byte, error) {
 	cmd := []string{"test", "-count=1", "-p=1", "-failfast", "-timeout=120s"}
-	if overlay != "" {
-		cmd = append(cmd, "-overlay="+overlay)
-	}
 	c := exec.Command("go", append(cmd, strings.Fields(args)...)...)
 	c.Dir = h.root
+	if overlay != "" {
+		// In the environment: a test that builds a program builds the mutant.
+		flags, err := exec.Command("go", "env", "GOFLAGS").Output()
+		if err != nil {
+			return nil, err
+		}
+		c.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(string(flags))+" -overlay="+overlay)
+	}
 	return c.CombinedOutput()
 }
 
