@@ -223,37 +223,80 @@ func (d *diagnosis) registrations() {
 }
 
 // bystanders looks at sessions that are not registered while a reservation
-// stands, and at those that were refused.
+// stands, and at those that were refused. A machine with many paths is told of
+// once.
 func (d *diagnosis) bystanders(live []Live) {
+	out := map[string]*outsider{} // by node name
+	var order []string
 	for _, l := range live {
-		name := machine(l.Initiator)
-		refused := ""
-		if l.Conflicts > 0 {
-			refused = fmt.Sprintf(" %d of its commands were refused.", l.Conflicts)
-		}
-		mayWrite := d.access.Rights(l.Nexus).Allows(pr.Write)
-		gone, departed := d.origins.Departed(Shown(l.Nexus))
+		node := pr.Node(l.Initiator)
 		switch {
-		case d.registered[l.Nexus] || mayWrite:
+		case d.registered[l.Nexus] || d.access.Rights(l.Nexus).Allows(pr.Write):
 			if l.Conflicts > 0 {
 				d.add(Finding{Code: Conflicts, Severity: Info, Nexus: l.Nexus,
-					Text: fmt.Sprintf("%d commands of %s were refused by reservation conflict since it logged in.", l.Conflicts, name)})
+					Text: fmt.Sprintf("%d commands of %s were refused by reservation conflict since it logged in.", l.Conflicts, machine(node))})
 			}
+			continue
 		case d.state.Legacy != (pr.Nexus{}):
-			// told by holder
-		case departed && taken(gone):
-			d.add(Finding{Code: Preempted, Severity: Warning, Nexus: l.Nexus, At: gone.By.Time, By: gone.By.By.Who(),
-				Text:   fmt.Sprintf("%s lost its registration to a %s of %s and may not write.%s", name, Spelled(gone.By.Action), gone.By.By.Who(), refused),
-				Advice: "That is fencing at work. Let the cluster software bring it back: it registers again when it may."})
-		case d.ports[pr.Node(l.Initiator)] > 0:
-			d.add(Finding{Code: PathNotRegistered, Severity: Warning, Nexus: l.Nexus,
-				Text:   fmt.Sprintf("%s is registered through another path, but not from ISID %s: commands on this path are refused.%s", name, isid(l.Nexus), refused),
-				Advice: "Register every path (multipath: set reservation_key and use mpathpersist)."})
-		default:
-			d.add(Finding{Code: NotRegistered, Severity: Info, Nexus: l.Nexus,
-				Text: fmt.Sprintf("%s is not registered and may not write.%s", name, refused)})
+			continue // told by holder
+		case out[node] == nil:
+			out[node] = &outsider{}
+			order = append(order, node)
+		}
+		o := out[node]
+		o.conflicts += l.Conflicts
+		o.nexuses = append(o.nexuses, l.Nexus)
+		if gone, ok := d.origins.Departed(Shown(l.Nexus)); ok && taken(gone) && (o.victim == nil || gone.By.Seq > o.victim.By.Seq) {
+			o.victim = &gone
 		}
 	}
+	for _, node := range order {
+		d.add(d.outsider(machine(node), d.ports[node] > 0, out[node]))
+	}
+}
+
+// outsider is a machine with sessions that may not write.
+type outsider struct {
+	nexuses   []pr.Nexus // of those sessions
+	conflicts uint64
+	victim    *Departure // the last of them that was preempted
+}
+
+func (d *diagnosis) outsider(name string, registeredElsewhere bool, o *outsider) Finding {
+	refused := ""
+	if o.conflicts > 0 {
+		refused = fmt.Sprintf(" %d of its commands were refused.", o.conflicts)
+	}
+	switch {
+	case o.victim != nil:
+		by := o.victim.By
+		return Finding{Code: Preempted, Severity: Warning, Nexus: o.victim.nexus(), At: by.Time, By: by.By.Who(),
+			Text:   fmt.Sprintf("%s lost its registration to a %s of %s and may not write.%s", name, Spelled(by.Action), by.By.Who(), refused),
+			Advice: "That is fencing at work. Let the cluster software bring it back: it registers again when it may."}
+	case registeredElsewhere:
+		f := Finding{Code: PathNotRegistered, Severity: Info, Nexus: o.nexuses[0],
+			Text: fmt.Sprintf("%s is registered through another path, but not from %s: writes on such a path are refused.%s", name, isids(o.nexuses), refused),
+		}
+		if o.conflicts > 0 {
+			f.Severity = Warning
+			f.Advice = "Register every path (multipath: set reservation_key and use mpathpersist)."
+		}
+		return f
+	}
+	return Finding{Code: NotRegistered, Severity: Info, Nexus: o.nexuses[0], Text: fmt.Sprintf("%s is not registered and may not write.%s", name, refused)}
+}
+
+// isids names the ISIDs of a few paths.
+func isids(ns []pr.Nexus) string {
+	const most = 3
+	text := "ISID " + isid(ns[0])
+	for i, n := range ns[1:] {
+		if i+1 == most {
+			return text + fmt.Sprintf(" and %d more", len(ns)-most)
+		}
+		text += ", " + isid(n)
+	}
+	return text
 }
 
 // taken reports whether a registration was taken away by somebody else.

@@ -71,14 +71,24 @@ func TestDiagnose(t *testing.T) {
 			live:   []Live{{Nexus: n1, Conflicts: 312}, {Nexus: n2}}, want: []string{
 				"preempted warning: node1 lost its registration to a PREEMPT AND ABORT of node2 and may not write. 312 of its commands were refused.",
 			}},
+		"fenced on every path": {
+			script: func(s *script) { cluster(s); s.good(register(n1b, 1)).good(preempt(n2, 2, 1, regOnly)) },
+			live:   []Live{{Nexus: n1, Conflicts: 1}, {Nexus: n2}, {Nexus: n1b, Conflicts: 2}, {Nexus: withISID(n1, 0x33)}}, want: []string{
+				"preempted warning: node1 lost its registration to a PREEMPT AND ABORT of node2 and may not write. 3 of its commands were refused.",
+			}},
 		"unregistered by itself": {
 			script: func(s *script) { cluster(s); s.good(pr.Op{Action: pr.Register, From: n2, Key: 2, APTPL: true}) },
 			live:   at(n1, n2), want: []string{"not_registered info: node2 is not registered and may not write."}},
 		"fenced and registered again": {
 			script: func(s *script) { cluster(s); s.good(preempt(n2, 2, 1, regOnly)).good(register(n1, 1)) }, live: at(n1, n2)},
-		"one of two paths": {script: cluster, live: at(n1, n1b, n2), want: []string{
-			"path_not_registered warning: node1 is registered through another path, but not from ISID 0x400001370001: commands on this path are refused.",
+		"one of two paths, and nobody minds": {script: cluster, live: at(n1, n1b, n2), want: []string{
+			"path_not_registered info: node1 is registered through another path, but not from ISID 0x400001370001: writes on such a path are refused.",
 		}},
+		"one of six paths": {
+			script: cluster,
+			live:   append(at(n1, n2, withISID(n1, 0x11), withISID(n1, 0x12), withISID(n1, 0x13), withISID(n1, 0x14)), Live{Nexus: withISID(n1, 0x15), Conflicts: 4}), want: []string{
+				"path_not_registered warning: node1 is registered through another path, but not from ISID 0x400001370011, 0x400001370012, 0x400001370013 and 2 more: writes on such a path are refused. 4 of its commands were refused.",
+			}},
 		"nobody may write": {script: cluster, live: at(n3), want: []string{
 			"nobody_may_write critical: No session that is logged in may write to this disk.",
 			"holder_without_session warning: node1 holds the reservation and has no session.",
