@@ -22,7 +22,6 @@ const controlBacklog = 256 << 10
 func (c *conn) serve() {
 	for {
 		c.reading = true
-		c.now = c.srv.clock()
 		if !c.turn() {
 			return // a call took too long and somebody else goes on
 		}
@@ -42,7 +41,8 @@ func (c *conn) serve() {
 			c.parked = false
 			c.role.Lock()
 		}
-		c.patience.stop()
+		c.now = c.srv.clock()
+		c.patience.arrived(c.now)
 		if err == errLeave {
 			continue
 		}
