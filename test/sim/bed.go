@@ -65,7 +65,7 @@ func (b *Bed) boot() {
 		panic(err)
 	}
 	b.Unit, err = scsi.NewUnit(scsi.UnitConfig{
-		Identity:  scsi.Identity{Name: "disk", UUID: [16]byte{1}, Serial: "1"},
+		Identity:  scsi.Identity{Name: "disk", UUID: [16]byte{1}, Serial: "1", NAA: naa},
 		BlockSize: BlockSize, WriteCache: !b.conf.WriteThrough, Thin: true, Events: b.conf.Events,
 		// No command is missing for want of a place to remember things.
 		Remember:  func(scsi.Memory) error { return nil },
@@ -83,6 +83,13 @@ func (b *Bed) boot() {
 	if b.conf.Wire {
 		b.wire = newWire(b)
 	}
+}
+
+var naa = []byte{0x30, 0, 0, 0, 0, 0, 0, 1}
+
+// Designator names the unit, for copies.
+func Designator() initiator.Designator {
+	return initiator.Designator{CodeSet: 1, Type: initiator.DesignatorNAA, ID: naa}
 }
 
 // UnitID names the unit in the reservation store.

@@ -62,6 +62,24 @@ var paths = []path{
 		lba, n := place(r, lba, 1+r.IntN(4))
 		return initiator.OrWrite16(uint64(lba), at(s, lba).Blocks(n), bs, 0)
 	}},
+	{"EXTENDED COPY", false, func(r *rand.Rand, s sim.Stamp, lba int) initiator.Cmd {
+		from, n := place(r, lba, 1+r.IntN(32))
+		to, _ := place(r, lba, n)
+		return initiator.ExtendedCopy(initiator.CopyList{
+			Usage: 3, // no list identifier
+			Units: []initiator.CopyUnit{{Designator: sim.Designator(), BlockSize: bs}},
+			Segments: []initiator.CopySegment{
+				{Blocks: uint16(n), SourceLBA: uint64(from), DestinationLBA: uint64(to), DestinationCount: true},
+				{Blocks: uint16(n), SourceLBA: uint64(to), DestinationLBA: uint64(from), DestinationCount: true},
+			},
+		}.Marshal())
+	}},
+	{"WRITE USING TOKEN", false, func(r *rand.Rand, s sim.Stamp, lba int) initiator.Cmd {
+		first, n := place(r, lba, 1+r.IntN(32))
+		return initiator.WriteUsingToken{
+			Token: initiator.ZeroToken(), Extents: []initiator.Extent{{LBA: uint64(first), Blocks: uint32(n)}},
+		}.Cmd(s.Seq)
+	}},
 	{"UNMAP", false, func(r *rand.Rand, _ sim.Stamp, lba int) initiator.Cmd {
 		first, n := place(r, lba, 1+r.IntN(64))
 		return initiator.Unmap(initiator.Extent{LBA: uint64(first), Blocks: uint32(n)}, initiator.Extent{LBA: uint64(lba + areaBlocks - 1), Blocks: 1})
