@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -15,8 +16,9 @@ import (
 // batch in each direction, none of Go's per-call bookkeeping, and the network
 // poller only to park. The closures are made once.
 type tcpTransport struct {
-	nc *net.TCPConn
-	rc syscall.RawConn
+	nc      *net.TCPConn
+	rc      syscall.RawConn
+	closing sync.Once
 
 	// Reader's.
 	in     intake
@@ -157,4 +159,10 @@ func (t *tcpTransport) waitWrite(d time.Duration) error {
 
 func (t *tcpTransport) closeWrite() error { return t.nc.CloseWrite() }
 
-func (t *tcpTransport) Close() error { return t.nc.Close() }
+// Close waits for nobody. Go's own waits until no call uses the descriptor, and
+// the caller may be inside one: the reader that finds, while idle, that an
+// answer cannot be written. The descriptor goes when its last user lets go.
+func (t *tcpTransport) Close() error {
+	t.closing.Do(func() { go t.nc.Close() })
+	return nil
+}
