@@ -418,3 +418,48 @@ func TestDigestErrors(t *testing.T) {
 		r.requireSaw(ReasonHeaderDigest)
 	})
 }
+
+// Every opcode, with and without data, with every combination of the flags
+// that say "there is more", in every state of a connection: whatever the
+// answer, nobody else notices.
+func TestOpcodeMatrix(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		r.attach = func(scsi.Nexus) (Target, error) { return iscsitest.NewTarget(), nil }
+		other := r.connect()
+		other.ISID[5] = 99
+		other.Login(testTarget, "")
+		for _, state := range []string{"new", "security", "operational", "discovery", "normal"} {
+			for op := range 0x40 {
+				for _, flags := range []byte{0, 0x80, 0x40, 0xc0, 0x87, 0xe1} {
+					for _, immediate := range []byte{0, 0x40} {
+						for _, n := range []int{0, 1, 8192} {
+							i := r.connect()
+							switch state {
+							case "security":
+								i.LoginStep(pdu.SecurityNegotiation, pdu.OperationalNegotiation, false, names)
+							case "operational":
+								i.LoginStep(pdu.OperationalNegotiation, pdu.FullFeaturePhase, false, names)
+							case "discovery":
+								i.Login("", "")
+							case "normal":
+								i.Login(testTarget, "DefaultTime2Retain=0")
+							}
+							var h pdu.BHS
+							h[0], h[1], h[6], h[7] = byte(op)|immediate, flags, byte(n>>8), byte(n)
+							i.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+							i.Conn.Write(append(h[:], make([]byte, pdu.Padded(n))...))
+							i.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+							i.Conn.Read(make([]byte, 4096))
+							i.Conn.Close()
+						}
+					}
+				}
+			}
+			ping(other)
+		}
+		other.Conn.Close()
+	}, func(o *Options) {
+		o.MaxLogins, o.MaxLoginsPerSource, o.LoginFailures = 1<<30, 1<<30, 1<<30
+		o.PingInterval = 24 * time.Hour
+	})
+}
