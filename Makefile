@@ -57,9 +57,10 @@ interop: setup ## initiators that are not ours against the daemon
 bench: setup ## nas-target, tgt and gotgt side by side (BENCHTIME, ROUNDS, ARGS)
 	$(GO) run ./test/bench -time $(BENCHTIME) -rounds $(ROUNDS) $(ARGS)
 
-# The campaigns of test/sim, long. The variables set other sizes, and SIM_SEED
-# repeats one of them.
+# The campaigns of test/sim, long, for a machine that does nothing else. The
+# variables set other sizes, and SIM_SEED repeats one of them.
 .PHONY: fence linear model kill
+fence linear model kill: export SIM_QUIET ?= 1
 SIM = $(GO) test -race -count=1 -timeout 6h -v
 
 fence: export FENCE_RACES ?= 10000

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // Size is how many rounds a campaign runs: short, unless the environment
@@ -38,6 +39,19 @@ func Seed(t testing.TB) uint64 {
 
 // Rand is the source of round n of a campaign.
 func Rand(seed uint64, n int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(n))) }
+
+// Quiet reports whether the machine does nothing else, so that times can be
+// held against the figures we promise: SIM_QUIET is set. Otherwise a limit only
+// tells slow from stuck.
+func Quiet() bool { return os.Getenv("SIM_QUIET") != "" }
+
+// Limit is d on a quiet machine and much more on a busy one.
+func Limit(d time.Duration) time.Duration {
+	if Quiet() {
+		return d
+	}
+	return max(10*d, 5*time.Second)
+}
 
 // Bound says what a campaign without a failure proves: with 95 % confidence
 // the rate of failures is below 3/n.

@@ -34,7 +34,7 @@ func TestFenceRaces(t *testing.T) {
 			races := sim.Size(t, "FENCE_RACES", w.races)
 			seed := sim.Seed(t)
 			var sum tally
-			parallel(races, func(n int) { runRaces(t, w.config, seed, n, &sum) })
+			parallel(races, func(n int) { runRaces(t, w.config, seed, n, min(n+batch, races), &sum) })
 			require.EqualValues(t, races, sum.races.Load())
 			for i := range fences {
 				t.Logf("%5d %s", sum.perFence[i].Load(), fences[i].name)
@@ -85,15 +85,14 @@ func parallel(n int, run func(first int)) {
 	wg.Wait()
 }
 
-// runRaces runs the batch of races that begins with the first.
-func runRaces(t *testing.T, c sim.Config, seed uint64, first int, sum *tally) {
+// runRaces runs the batch of races from first to before last.
+func runRaces(t *testing.T, c sim.Config, seed uint64, first, last int, sum *tally) {
 	r := sim.Rand(seed, first)
 	c.Slow = time.Duration(1+r.IntN(6)) * time.Millisecond
 	c.WriteThrough = r.IntN(3) == 0
 	a := newArena(t, c, r)
 	defer a.close()
 	a.setTAS(r.IntN(2) == 0)
-	last := min(first+batch, sim.Size(t, "FENCE_RACES", first+batch))
 	for n := first; n < last && !t.Failed(); n++ {
 		i := n % len(fences)
 		f := &fences[i]

@@ -112,7 +112,7 @@ func TestStuckMediumStopsNothingElse(t *testing.T) {
 		begin := time.Now()
 		f()
 		d := time.Since(begin)
-		require.Less(t, d, time.Second, what)
+		require.Less(t, d, sim.Limit(time.Second), what)
 		t.Logf("%-32s %v", what, d)
 	}
 	v := a.victims[0]
@@ -184,14 +184,16 @@ func TestStuckVictimDoesNotStallSurvivors(t *testing.T) {
 	a.bed.Stall.Release()
 	<-fence.Done()
 	require.True(t, fence.Answer().Good(), "%v", fence.Answer())
-	require.Less(t, time.Since(begin), time.Second)
+	require.Less(t, time.Since(begin), sim.Limit(time.Second))
 	after := latency()
 	t.Logf("median, slowest of %d writes: alone %v, %v; beside %d stuck writes and their fence %v, %v; after it %v, %v",
 		writes, alone[writes/2], alone[writes-1], full, beside[writes/2], beside[writes-1], after[writes/2], after[writes-1])
 	// A write that waits for a stuck one takes for ever; one that does not,
 	// about as long as before.
-	require.Less(t, beside[writes/2], 2*alone[writes/2]+5*time.Millisecond)
-	require.Less(t, after[writes/2], 2*alone[writes/2]+5*time.Millisecond)
+	if sim.Quiet() {
+		require.Less(t, beside[writes/2], 2*alone[writes/2]+time.Millisecond)
+		require.Less(t, after[writes/2], alone[writes/2]*12/10+time.Millisecond)
+	}
 	v.Settle()
 	for _, k := range stuck {
 		<-k.Done()
@@ -206,7 +208,7 @@ func TestFenceLatency(t *testing.T) {
 		limit time.Duration
 	}{{"idle", false, 50 * time.Millisecond}, {"under full load", true, 200 * time.Millisecond}} {
 		t.Run(c.name, func(t *testing.T) {
-			n := sim.Size(t, "FENCE_LATENCY", 60)
+			n := sim.Size(t, "FENCE_LATENCY", 40)
 			a := newArena(t, sim.Config{Wire: true}, sim.Rand(sim.Seed(t), 0))
 			defer a.close()
 			a.setTAS(true)
@@ -234,11 +236,10 @@ func TestFenceLatency(t *testing.T) {
 			slices.Sort(took)
 			at := func(share float64) time.Duration { return took[int(share*float64(len(took)-1))] }
 			t.Logf("%d fences: median %v, 90 %% %v, 99 %% %v, slowest %v; limit %v", n, at(0.5), at(0.9), at(0.99), at(1), c.limit)
-			share := 0.9
-			if n >= 500 {
-				share = 0.99 // enough of them to speak of one in a hundred
+			if sim.Quiet() {
+				require.Less(t, at(0.99), c.limit)
 			}
-			require.Less(t, at(share), c.limit)
+			require.Less(t, at(0.5), sim.Limit(c.limit))
 		})
 	}
 }

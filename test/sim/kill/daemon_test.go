@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"nas-target/test/sim"
 )
@@ -50,11 +51,12 @@ var build = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if bin, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(bin))
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if bin, err := build(); err == nil {
+			os.RemoveAll(filepath.Dir(bin))
+		}
+		os.Exit(code)
+	}))
 }
 
 // newDaemon prepares a daemon with two portal groups and one disk.
