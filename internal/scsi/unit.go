@@ -396,7 +396,9 @@ func (u *Unit) dispatch(x *itl, t *Task) Progress {
 	if err := x.wait(t, taskQueued); err != nil {
 		return u.finish(t, err)
 	}
-	if h != nil && h.park(t) {
+	// Reservation commands are not in the medium, and must not wait for it:
+	// who lost its path to a stuck disk may be the one that has to fence.
+	if h != nil && row.Flags&Control == 0 && h.park(t) {
 		return Pending
 	}
 	u.queueFor(t).add(t)
