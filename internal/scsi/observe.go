@@ -22,8 +22,8 @@ type UnitState struct {
 
 // NexusState is what one live nexus did at a unit.
 type NexusState struct {
-	Nexus  Nexus
-	Totals Totals
+	Nexus Nexus
+	Work  Work
 }
 
 // State returns a picture of u. It waits for no I/O.
@@ -39,11 +39,11 @@ func (u *Unit) State() UnitState {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s.Total = u.past
+	s.Nexuses = make([]NexusState, 0, len(u.nexuses))
 	for _, x := range u.nexuses {
-		t := x.Counters.read()
-		s.Total.Add(&t)
+		w := x.Counters.addTo(&s.Total)
 		if !x.gone() { // its last calls are still in the medium
-			s.Nexuses = append(s.Nexuses, NexusState{x.it.nexus, t})
+			s.Nexuses = append(s.Nexuses, NexusState{x.it.nexus, w})
 		}
 	}
 	return s
@@ -77,14 +77,19 @@ type Counters struct {
 	took      [opClasses]atomic.Pointer[latency] // made when the first one counts
 }
 
-// Totals are Counters at one moment.
-type Totals struct {
-	Commands   [opClasses]uint64
+// Work is what was counted, at one moment.
+type Work struct {
+	Commands   [opClasses]uint64 // that ended with GOOD
 	ReadBytes  uint64
 	WriteBytes uint64
-	Conflicts  uint64
-	Errors     uint64
-	Latency    [opClasses]Latency
+	Conflicts  uint64 // commands that ended with RESERVATION CONFLICT
+	Errors     uint64 // commands that ended with neither
+}
+
+// Totals are the work of many, and how long it took.
+type Totals struct {
+	Work
+	Latency [opClasses]Latency
 }
 
 // OpClasses lists the operation classes, in the order of Totals.
@@ -96,32 +101,30 @@ func OpClasses() []OpClass {
 	return all
 }
 
-func (c *Counters) read() Totals {
-	t := Totals{
+// addTo counts c with t, and returns its own part.
+func (c *Counters) addTo(t *Totals) Work {
+	w := Work{
 		ReadBytes: c.ReadByte.Load(), WriteBytes: c.WriteByte.Load(),
 		Conflicts: c.Conflicts.Load(), Errors: c.Errors.Load(),
 	}
-	for i := range t.Commands {
-		t.Commands[i] = c.Commands[i].Load()
+	for i := range w.Commands {
+		w.Commands[i] = c.Commands[i].Load()
 		if l := c.took[i].Load(); l != nil {
-			t.Latency[i] = l.read()
+			l.addTo(&t.Latency[i])
 		}
 	}
-	return t
+	t.Work.Add(&w)
+	return w
 }
 
-// Add counts o with t.
-func (t *Totals) Add(o *Totals) {
-	t.ReadBytes += o.ReadBytes
-	t.WriteBytes += o.WriteBytes
-	t.Conflicts += o.Conflicts
-	t.Errors += o.Errors
-	for i := range t.Commands {
-		t.Commands[i] += o.Commands[i]
-		t.Latency[i].Nanoseconds += o.Latency[i].Nanoseconds
-		for j := range t.Latency[i].Counts {
-			t.Latency[i].Counts[j] += o.Latency[i].Counts[j]
-		}
+// Add counts o with w.
+func (w *Work) Add(o *Work) {
+	w.ReadBytes += o.ReadBytes
+	w.WriteBytes += o.WriteBytes
+	w.Conflicts += o.Conflicts
+	w.Errors += o.Errors
+	for i := range w.Commands {
+		w.Commands[i] += o.Commands[i]
 	}
 }
 
@@ -163,12 +166,11 @@ func (l *latency) add(d time.Duration) {
 	l.sum.Add(uint64(d))
 }
 
-func (l *latency) read() (s Latency) {
+func (l *latency) addTo(s *Latency) {
 	for i := range s.Counts {
-		s.Counts[i] = l.counts[i].Load()
+		s.Counts[i] += l.counts[i].Load()
 	}
-	s.Nanoseconds = l.sum.Load()
-	return s
+	s.Nanoseconds += l.sum.Load()
 }
 
 // Took notes how long t took as its initiator saw it. The transport calls it
@@ -189,7 +191,6 @@ func (t *Task) Took(d time.Duration) {
 
 // forget drops x and keeps what it counted. u.mu is held.
 func (u *Unit) forget(x *itl) {
-	t := x.Counters.read()
-	u.past.Add(&t)
+	x.Counters.addTo(&u.past)
 	u.nexuses = slices.DeleteFunc(u.nexuses, func(o *itl) bool { return o == x })
 }

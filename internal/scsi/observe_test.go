@@ -31,11 +31,11 @@ func TestStateCounts(t *testing.T) {
 	require.NoError(t, s.Failure)
 	require.Len(t, s.Nexuses, 2)
 	require.Equal(t, a.it.Nexus(), s.Nexuses[0].Nexus)
-	require.Equal(t, uint64(2), s.Nexuses[0].Totals.Commands[ClassWrite])
-	require.Equal(t, uint64(1024), s.Nexuses[0].Totals.WriteBytes)
-	require.Equal(t, uint64(1024), s.Nexuses[1].Totals.ReadBytes)
-	require.Equal(t, uint64(1), s.Nexuses[1].Totals.Conflicts)
-	l := s.Nexuses[1].Totals.Latency[ClassRead]
+	require.Equal(t, uint64(2), s.Nexuses[0].Work.Commands[ClassWrite])
+	require.Equal(t, uint64(1024), s.Nexuses[0].Work.WriteBytes)
+	require.Equal(t, uint64(1024), s.Nexuses[1].Work.ReadBytes)
+	require.Equal(t, uint64(1), s.Nexuses[1].Work.Conflicts)
+	l := s.Total.Latency[ClassRead]
 	require.Equal(t, uint64(3_020_000), l.Nanoseconds)
 	require.Equal(t, uint64(1), l.Counts[1], "20 µs is in the second bucket")
 	require.Equal(t, uint64(1), l.Counts[8], "3 ms is at most 4.2 ms")
@@ -54,14 +54,16 @@ func TestLatencyBuckets(t *testing.T) {
 		var l latency
 		l.add(LatencyBound(i))
 		l.add(LatencyBound(i) + 1)
-		got := l.read()
+		var got Latency
+		l.addTo(&got)
 		require.Equal(t, uint64(1), got.Counts[i], "a bound belongs to its bucket")
 		require.Equal(t, uint64(1), got.Counts[i+1])
 	}
 	var l latency
 	l.add(-time.Second)
 	l.add(time.Hour)
-	got := l.read()
+	var got Latency
+	l.addTo(&got)
 	require.Equal(t, uint64(1), got.Counts[0])
 	require.Equal(t, uint64(1), got.Counts[latencyBuckets-1])
 }
