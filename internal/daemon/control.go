@@ -57,7 +57,7 @@ type sessions struct {
 	byNexus map[pr.Nexus]*admin.Session
 	portals map[string]int // sessions by portal address
 	nodes   map[[2]string]int
-	totals  map[pr.Nexus]scsi.Totals // filled while the units are looked at
+	totals  map[pr.Nexus]scsi.Work // filled while the units are looked at
 }
 
 func (d *Daemon) sessions() *sessions {
@@ -65,7 +65,7 @@ func (d *Daemon) sessions() *sessions {
 	s := &sessions{
 		list: make([]admin.Session, len(all)), nexuses: make([]pr.Nexus, len(all)),
 		byNexus: make(map[pr.Nexus]*admin.Session, len(all)), portals: map[string]int{},
-		nodes: map[[2]string]int{}, totals: make(map[pr.Nexus]scsi.Totals, len(all)),
+		nodes: map[[2]string]int{}, totals: make(map[pr.Nexus]scsi.Work, len(all)),
 	}
 	for i := range all {
 		x := &all[i]
@@ -136,7 +136,7 @@ func (c *control) target(t *target, seen *sessions, now time.Time) admin.Target 
 		st := u.scsi.State()
 		for _, n := range st.Nexuses {
 			sum := seen.totals[n.Nexus]
-			sum.Add(&n.Totals)
+			sum.Add(&n.Work)
 			seen.totals[n.Nexus] = sum
 		}
 		id := u.scsi.ID()
@@ -148,7 +148,7 @@ func (c *control) target(t *target, seen *sessions, now time.Time) admin.Target 
 			Traffic:      traffic(&st.Total),
 			Reservations: c.d.reservations(u, &st, seen),
 		}
-		l.Allocated, _ = u.scsi.Allocated()
+		l.Allocated = u.space.allocated(u.scsi.Allocated)
 		l.Traffic.Now = c.rates.note(conf.Name, now, st.Total)
 		l.Version = version(l.Bytes, l.Failure)
 		a.LUNs = append(a.LUNs, l)

@@ -55,14 +55,14 @@ func (u *unit) figures(trail *audit.Trail) metrics.LUN {
 		Name: u.name, UUID: uuid(id.UUID).String(), NAA: hex.EncodeToString(id.NAA),
 		Bytes: u.bytes(&st), WriteCache: st.WriteCache, Failed: u.failure(&st) != "", Total: st.Total,
 	}
-	l.Allocated, _ = u.scsi.Allocated()
+	l.Allocated = u.space.allocated(u.scsi.Allocated)
 
 	s := u.scsi.Reservations().State()
 	live := make(map[pr.Nexus]bool, len(st.Nexuses))
 	sessions := make([]audit.Live, len(st.Nexuses))
 	for i, n := range st.Nexuses {
 		live[n.Nexus] = true
-		sessions[i] = audit.Live{Nexus: n.Nexus, Conflicts: n.Totals.Conflicts}
+		sessions[i] = audit.Live{Nexus: n.Nexus, Conflicts: n.Work.Conflicts}
 	}
 	l.Registrations, l.Generation, l.Known = len(s.Registrations), s.Generation, s.Condition == pr.Normal
 	for _, r := range s.Registrations {

@@ -18,8 +18,8 @@ func (d *Daemon) reservations(u *unit, st *scsi.UnitState, seen *sessions) admin
 	conflicts := make(map[pr.Nexus]uint64, len(st.Nexuses))
 	live := make([]audit.Live, len(st.Nexuses))
 	for i, n := range st.Nexuses {
-		conflicts[n.Nexus] = n.Totals.Conflicts
-		live[i] = audit.Live{Nexus: n.Nexus, Conflicts: n.Totals.Conflicts}
+		conflicts[n.Nexus] = n.Work.Conflicts
+		live[i] = audit.Live{Nexus: n.Nexus, Conflicts: n.Work.Conflicts}
 	}
 
 	r := admin.Reservations{
@@ -48,7 +48,7 @@ func (d *Daemon) reservations(u *unit, st *scsi.UnitState, seen *sessions) admin
 		}
 		b := admin.Bystander{
 			Initiator: plain.Text(n.Nexus.Initiator), Host: plain.Text(audit.Host(n.Nexus.Initiator)), ISID: plain.Text(audit.ISID(n.Nexus.Initiator)),
-			Target: n.Nexus.Target, Access: accessOf(access, n.Nexus), Conflicts: n.Totals.Conflicts,
+			Target: n.Nexus.Target, Access: accessOf(access, n.Nexus), Conflicts: n.Work.Conflicts,
 		}
 		if x := seen.byNexus[n.Nexus]; x != nil {
 			b.Session, b.Address = x.ID, x.Address

@@ -30,6 +30,7 @@ type unit struct {
 
 	resizing sync.Mutex // one at a time
 	grown    grownFile
+	space    space
 }
 
 // openUnit opens the medium and the reservations of a LUN, in this order: who

@@ -1,0 +1,9 @@
+//go:build race
+
+package daemon
+
+const (
+	// raceSlowdown is what the race detector may cost the limits of time.
+	raceSlowdown = 15
+	manyNexuses  = 2_000
+)
