@@ -13,8 +13,14 @@
 // # Life
 //
 // The goroutines belong to the packages below: iscsi's for portals and
-// connections, scsi's workers while they have work. The daemon itself has none.
-// News from below become log lines in news.go.
+// connections, scsi's workers while they have work, one for each audit trail,
+// admin's for its doors. The daemon itself has none but a look at a medium's
+// space that may hang (space.go).
+//
+// News from below become log lines in news.go. What happened to a reservation,
+// who logged in and what operators did goes to the audit trails first, and from
+// there to the log and to whoever watches (told.go). The admin API asks
+// control.go, which reads the live objects and never waits for I/O.
 //
 // # End
 //
