@@ -13,6 +13,7 @@ import (
 
 	"nas-target/internal/backstore/backtest"
 	"nas-target/internal/initiator"
+	"nas-target/internal/pr/prstore"
 	"nas-target/test/sim"
 )
 
@@ -90,6 +91,7 @@ func runRaces(t *testing.T, c sim.Config, seed uint64, first, last int, sum *tal
 	r := sim.Rand(seed, first)
 	c.Slow = time.Duration(1+r.IntN(6)) * time.Millisecond
 	c.WriteThrough = r.IntN(3) == 0
+	c.Store = &sim.Frail{Store: new(prstore.Mem), Slow: time.Duration(r.IntN(3)) * time.Millisecond}
 	a := newArena(t, c, r)
 	defer a.close()
 	a.setTAS(r.IntN(2) == 0)

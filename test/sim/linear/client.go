@@ -360,9 +360,10 @@ func (r *Recorder) unsettled(o *op) bool {
 	return false
 }
 
-// takes reports whether o may have taken rights away from somebody.
+// takes reports whether o may have taken rights away from somebody, for good
+// or until it turned out that it could not be saved.
 func (o *op) takes() bool {
-	if !o.out.unknown && o.out.result != rules.Good {
+	if !o.out.unknown && o.out.result != rules.Good && o.out.result != notSaved {
 		return false
 	}
 	switch o.in.out.Action {

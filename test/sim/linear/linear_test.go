@@ -9,6 +9,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/stretchr/testify/require"
 
+	"nas-target/internal/pr/prstore"
 	"nas-target/test/sim"
 	"nas-target/test/sim/rules"
 )
@@ -91,7 +92,8 @@ func (sum *tally) record(t *testing.T, seed uint64, i, ops int, wire bool) []por
 	rng := sim.Rand(seed, i)
 	bed := sim.NewBed(sim.Config{
 		Blocks: 64, Ports: rules.Ports, Wire: wire,
-		Slow: time.Duration(rng.IntN(1500)) * time.Microsecond, WriteThrough: rng.IntN(3) == 0,
+		Store: &sim.Frail{Store: new(prstore.Mem), Slow: time.Millisecond, Fail: []int{0, 20}[rng.IntN(2)]},
+		Slow:  time.Duration(rng.IntN(1500)) * time.Microsecond, WriteThrough: rng.IntN(3) == 0,
 	})
 	defer bed.Close()
 	r := NewRecorder(func(n rules.Nexus) (sim.Host, error) { return bed.Login(who(n)) })

@@ -47,7 +47,10 @@ type output struct {
 	status  rules.State // of fullStatus: keys, reservation, generation
 }
 
-const miscompare rules.Result = 0xe1d00
+const (
+	miscompare rules.Result = 0xe1d00
+	notSaved   rules.Result = 0x44400 // INTERNAL TARGET FAILURE
+)
 
 // Check looks for an order of h that begins with u. If there is none it
 // explains how far it came.
@@ -72,8 +75,8 @@ func step(u Unit, in input, out output) []any {
 	switch {
 	case out.unknown && want.result == rules.Good:
 		return []any{u, next}
-	case out.unknown:
-		return []any{u}
+	case out.unknown, out.result == notSaved && want.result == rules.Good:
+		return []any{u} // a command that could not be saved changes nothing
 	case out != want:
 		return nil
 	}
