@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"nas-target/internal/pool"
 	"nas-target/internal/scsi"
 )
 
@@ -76,11 +77,22 @@ func (c *conn) claim(t *task) bool {
 	}
 	if c.running() > 0 {
 		c.starved = true
+		t.keep()
 		c.ready.pushFront(t)
 	} else {
 		c.turnAway(t)
 	}
 	return false
+}
+
+// keep gives t a copy of data that lie in the receive buffer, since it has to
+// wait after all.
+func (t *task) keep() {
+	if s := &t.scsi; t.borrowed {
+		s.OutBuf = pool.Get(len(s.Out))
+		s.Out = s.OutBuf.B[:copy(s.OutBuf.B, s.Out)]
+		s.Borrowed, t.borrowed = false, false
+	}
 }
 
 // takeUp ends what putAside began.

@@ -173,3 +173,47 @@ func TestClosedWindowReopens(t *testing.T) {
 		good(i, c)
 	}, func(o *Options) { o.QueueDepth = 4 })
 }
+
+// Data of small writes that turn out to have to wait are taken out of the
+// receive buffer in time.
+func TestSmallWriteWaitsWithItsData(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("")
+		kept := pending(r)
+		first := i.Write10(0, 112)
+		i.Send(first, make([]byte, 112*512)) // almost all that the process has
+		require.Len(t, kept(), 1)
+		waits := i.Write10(9, 24)
+		i.Send(waits, pattern(24*512, 9))
+		for range 10 { // over the place where it lay
+			ping(i)
+			i.Send(&pdu.NOPOut{Immediate: true, ITT: i.NextITT(), TTT: pdu.ReservedTag, CmdSN: i.CmdSN}, pattern(10000, 0xff))
+			iscsitest.Expect[*pdu.NOPIn](i)
+		}
+		require.Len(t, kept(), 1)
+		r.target.Finish(kept()[0])
+		good(i, first)
+		require.Len(t, kept(), 2)
+		require.Equal(t, pattern(24*512, 9), kept()[1].Out)
+		r.target.Finish(kept()[1])
+		good(i, waits)
+	}, func(o *Options) { o.ProcessBytes = 64 << 10 })
+}
+
+// Requests that came before their turn are bounded by the process's limit.
+func TestHeldRequestsAreBounded(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("DefaultTime2Retain=0")
+		i.Numbered() // never comes
+		for range 20 {
+			if _, err := i.Conn.Write(i.Encode(i.Write10(0, 64), nil, make([]byte, 64*512))); err != nil {
+				break
+			}
+			synctest.Wait()
+			require.LessOrEqual(t, r.srv.memory.Load(), int64(256<<10))
+		}
+		i.Closed()
+		r.requireSaw(ReasonHeldTooMuch)
+		require.Zero(t, r.srv.memory.Load())
+	}, func(o *Options) { o.ProcessBytes = 256 << 10 })
+}

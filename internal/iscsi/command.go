@@ -62,9 +62,13 @@ func (c *conn) hold(h *pdu.BHS, ahs, data []byte, buf *pool.Buf) {
 		copy(p.buf.B, data)
 		p.data = p.buf.B
 	}
-	if !c.sess.hold(c, p) {
-		c.ignored(h)
+	switch {
+	case !p.book():
 		p.buf.Release()
+		c.fail(ReasonHeldTooMuch, nil)
+	case !c.sess.hold(c, p):
+		p.drop()
+		c.ignored(h)
 	}
 }
 

@@ -165,10 +165,11 @@ func (c *conn) joined(s *session) {
 }
 
 // fail ends the connection from any goroutine: the socket is closed, and the
-// reader, which notices, tears down the rest.
+// reader, which notices, tears down the rest. It waits for nobody, as closing
+// a socket would: the caller may be the reader, inside its read.
 func (c *conn) fail(reason Reason, err error) {
 	if c.failure.CompareAndSwap(nil, &ending{reason, err}) {
-		c.nc.Close()
+		go c.nc.Close()
 		c.wake()
 	}
 }
@@ -312,7 +313,7 @@ func (c *conn) turnCame(p *heldPDU) {
 
 // giveUp ends a request whose turn came too late.
 func (c *conn) giveUp(p *heldPDU) {
-	p.buf.Release()
+	p.drop()
 	c.sess.settle(1)
 	c.sess.pass(c)
 }

@@ -17,6 +17,7 @@ const (
 	ReasonTargetOpcode       Reason = "target_opcode"
 	ReasonDataSegmentTooLong Reason = "data_segment_too_long"
 	ReasonHeaderDigest       Reason = "header_digest"
+	ReasonHeldTooMuch        Reason = "held_too_much"
 	ReasonNexusReset         Reason = "nexus_reset"
 	ReasonReinstated         Reason = "session_reinstated"
 	ReasonConnReinstated     Reason = "connection_reinstated"
@@ -101,7 +102,7 @@ const (
 var Reasons = []Reason{
 	ReasonPeerClosed, ReasonReadError, ReasonWriteError, ReasonSlowReader, ReasonDataOutStalled,
 	ReasonPDUStalled, ReasonPingTimeout, ReasonLogout, ReasonTargetOpcode,
-	ReasonDataSegmentTooLong, ReasonHeaderDigest, ReasonNexusReset, ReasonReinstated,
+	ReasonDataSegmentTooLong, ReasonHeaderDigest, ReasonHeldTooMuch, ReasonNexusReset, ReasonReinstated,
 	ReasonConnReinstated, ReasonSessionTimeout, ReasonTargetRemoved, ReasonShutdown, ReasonKilled,
 	ReasonCmdSNOutsideWindow, ReasonLoginAgain, ReasonSNACK, ReasonUnknownOpcode,
 	ReasonUnexpectedAHS, ReasonUnexpectedData, ReasonNOPNotImmediate, ReasonReservedITT,

@@ -145,7 +145,7 @@ func (s *session) skip(sn pdu.Serial) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.held[sn]; p != nil {
-		p.buf.Release()
+		p.drop()
 		delete(s.held, sn) // its turn still comes, and finds nothing
 		return true
 	}
@@ -296,6 +296,12 @@ func (s *session) end() {
 		if s.target != nil {
 			s.target.Detach()
 		}
+		s.mu.Lock()
+		for _, p := range s.held {
+			p.drop()
+		}
+		s.held = nil
+		s.mu.Unlock()
 		s.srv.sessionEnded(s)
 	})
 }

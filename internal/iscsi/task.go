@@ -219,3 +219,22 @@ type heldPDU struct {
 	data []byte
 	buf  *pool.Buf // backs data
 }
+
+// book draws the data of p from the process's limit: no connection's budget
+// bounds what came before its turn, only the window does.
+func (p *heldPDU) book() bool {
+	s := p.c.srv
+	if s.memory.Add(int64(len(p.data))) > int64(s.opt.ProcessBytes) {
+		p.unbook()
+		return false
+	}
+	return true
+}
+
+func (p *heldPDU) unbook() { p.c.srv.memory.Add(-int64(len(p.data))) }
+
+// drop ends p without its turn.
+func (p *heldPDU) drop() {
+	p.unbook()
+	p.buf.Release()
+}

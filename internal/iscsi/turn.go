@@ -117,6 +117,9 @@ func (c *conn) step() bool {
 	case len(c.manage) > 0:
 		m := c.manage[0]
 		c.manage = c.manage[1:]
+		if m.over {
+			return true
+		}
 		return c.callManage(m)
 	case c.resume.head != nil:
 		return c.callTask(c.resume.pop(), true)
@@ -133,6 +136,7 @@ func (c *conn) step() bool {
 	}
 	p := c.released[0]
 	c.released = c.released[1:]
+	p.unbook()
 	c.deliver(&p.h, p.ahs, p.data, p.buf, true)
 	return true
 }
