@@ -235,19 +235,18 @@ func (c *conn) settle(t *task) {
 	switch {
 	case c.dead || t.dropped:
 		c.discard(t)
-	case t.out.bad != nil && t.scsi.Failure != t.out.bad && t.scsi.Aborted:
-		// Ended by us, for what is wrong with its data.
-		t.scsi.Aborted = false
-		c.refuse(t, t.out.bad)
-	case t.scsi.Aborted && c.sess.several() && c.sess.spared(t):
+	case t.scsi.Aborted && t.out.bad == nil && c.sess.several() && c.sess.spared(t):
 		c.end(t, scsi.Busy)
-	case t.scsi.Aborted:
+	case t.scsi.Aborted && t.out.bad == nil:
 		if c.unlist(t) {
 			c.tellWindow() // no response will
 		}
 		c.discard(t)
 	case t.out.promised():
 		// dataOutPlaced comes back.
+	case t.out.bad != nil && (t.scsi.Aborted || t.scsi.Status == scsi.Good):
+		t.scsi.Aborted = false // by us, for what is wrong with its data
+		c.refuse(t, t.out.bad)
 	case t.needsFence() && c.fenced():
 		t.stage = stageFenced
 		c.fence(func() { c.send(t) })

@@ -386,3 +386,17 @@ func cutMidBurst(t *testing.T, kill bool) {
 		}
 	})
 }
+
+// A write that had all it needed is done when the rest of what was promised
+// goes wrong. It does not end with GOOD all the same: the initiator sent
+// something else than it said.
+func TestFaultBehindWhatWasNeeded(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("InitialR2T=No FirstBurstLength=4096")
+		c := i.Write10(3, 1)
+		c.EDTL, c.Final = 4096, false
+		i.Send(c, make([]byte, 512))
+		i.Send(i.Unsolicited(c.ITT, 7, 512, true), make([]byte, 3584))
+		checkCondition(i, c.ITT, scsi.ErrDataDigest)
+	})
+}

@@ -52,6 +52,8 @@ const (
 	loginSegment = 8192
 	// loginText bounds the text of one request, all its PDUs together.
 	loginText = 16 << 10
+	// loginParts bounds the PDUs that the text of one request is spread over.
+	loginParts = 64
 	// loginLinger is how long the initiator has to read a refusal.
 	loginLinger = time.Second
 )
@@ -146,7 +148,10 @@ func (l *login) run() (*conn, *LoginError) {
 // answers all but the last. RFC 7143 §6.2.
 func (l *login) request() (pdu.Text, *LoginError) {
 	var text []byte
-	for {
+	for n := 1; ; n++ {
+		if n > loginParts {
+			return nil, refuse(pdu.LoginInitiatorError, ReasonLoginRounds)
+		}
 		part, err := l.readPDU(loginText - len(text))
 		if err != nil {
 			return nil, err

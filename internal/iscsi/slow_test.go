@@ -236,6 +236,21 @@ func TestLoginTimeouts(t *testing.T) {
 		i.Closed()
 		r.requireSaw(ReasonLoginRounds)
 	})
+	inMemory(t, func(t *testing.T, r *rig) { // to be continued, for ever
+		i := r.connect()
+		for n := 1; ; n++ {
+			require.LessOrEqual(t, n, loginParts+1)
+			q := i.LoginRequest(1, 3, false)
+			q.Continue = true
+			if _, err := i.Conn.Write(i.Encode(q, nil, nil)); err != nil {
+				break
+			}
+			if _, _, err := i.Read(); err != nil {
+				break
+			}
+		}
+		r.requireSaw(ReasonLoginRounds)
+	})
 	inMemory(t, func(t *testing.T, r *rig) { // cut in the middle
 		i := r.connect()
 		i.SendRaw(make([]byte, 0))
