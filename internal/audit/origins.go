@@ -71,8 +71,15 @@ func (o *Origins) note(e *Entry) {
 	if e.PR == nil || e.Result != Granted {
 		return
 	}
+	if e.PR.After.Condition != "" { // what stands is not known now, which is not to say that it is gone
+		o.Last.Condition = e.PR.After.Condition
+		return
+	}
 	at := originOf(e)
 	o.Last = e.PR.After
+	if e.PR.Before.Condition == pr.InformationLost.String() { // it ended without being named
+		o.Registrations = nil
+	}
 	held := e.PR.Before.Holder
 	for _, r := range e.PR.Removed {
 		n := r.nexus()

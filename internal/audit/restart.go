@@ -17,6 +17,10 @@ func (o *Origins) found(unit, lun string, s pr.State, at time.Time) (e Entry, ok
 		return Entry{}, false
 	}
 	now := summary(s)
+	e = Entry{Time: at, Kind: KindPR, Action: ActionRestart, Unit: unit, LUN: plain.Text(lun), Result: Granted, PR: &PR{Before: o.Last, After: now}}
+	if s.Condition != pr.Normal {
+		return e, now.Condition != o.Last.Condition
+	}
 	standing := make(map[pr.Nexus]bool, len(s.Registrations))
 	for _, r := range s.Registrations {
 		standing[right(r).nexus()] = true
@@ -33,8 +37,6 @@ func (o *Origins) found(unit, lun string, s pr.State, at time.Time) (e Entry, ok
 	slices.SortFunc(removed, func(a, b Right) int {
 		return cmp.Or(cmp.Compare(a.Initiator, b.Initiator), cmp.Compare(a.Target, b.Target))
 	})
-	return Entry{
-		Time: at, Kind: KindPR, Action: ActionRestart, Unit: unit, LUN: plain.Text(lun), Result: Granted,
-		PR: &PR{Before: o.Last, After: now, Removed: removed},
-	}, true
+	e.PR.Removed = removed
+	return e, true
 }

@@ -339,6 +339,38 @@ func TestRestartIsTold(t *testing.T) {
 	require.Equal(t, ActionRestart, d.By.Action)
 }
 
+// Reservations that cannot be read are not gone: when they can be read again,
+// their origins are known. Those that were lost and replaced are gone.
+func TestUnreadableIsNotGone(t *testing.T) {
+	tr := open(t, Options{})
+	s := newScript(t)
+	s.out = func(r pr.Record) { tr.Record(r, witness) }
+	s.good(register(n1, 1)).good(register(n2, 2)).good(reserve(n1, 1, regOnly))
+	words := func() string {
+		all := everything(t, tr, Query{})
+		return Words(all[len(all)-1])
+	}
+	for range 2 {
+		tr = reopen(t, tr)
+		tr.Found(unitID, witness, pr.State{Condition: pr.NotReady})
+	}
+	require.Len(t, everything(t, tr, Query{}), 4, "told once")
+	require.Equal(t, "nas-target found the reservations of witness after a restart: they cannot be read, and every command is refused", words())
+	tr = reopen(t, tr)
+	tr.Found(unitID, witness, s.unit.State())
+	require.Equal(t, "nas-target found the reservations of witness after a restart: they can be read again", words())
+	require.Equal(t, uint64(1), tr.Origins(unitID).Registrations[n1].Seq)
+	require.Equal(t, uint64(3), tr.Origins(unitID).Reservation.Seq)
+
+	tr = reopen(t, tr)
+	tr.Found(unitID, witness, pr.State{Condition: pr.InformationLost})
+	require.Equal(t, "nas-target found the reservations of witness after a restart: they are lost, and every command is refused", words())
+	tr.Record(pr.Record{Unit: unitID, Op: pr.Op{Action: pr.OperatorClear}, Before: pr.State{Condition: pr.InformationLost}, After: pr.State{Generation: 1}}, witness)
+	tr.Written()
+	require.Empty(t, tr.Origins(unitID).Registrations)
+	require.Zero(t, tr.Origins(unitID).Reservation)
+}
+
 // A killed process loses nothing that it had written down: what it reported as
 // written is there.
 func TestKillLosesNothingWritten(t *testing.T) {

@@ -139,9 +139,20 @@ func didWords(e Entry) string {
 	case pr.LUReset.String():
 		return "reset " + lun + ", which ended the SPC-2 reservation"
 	case pr.PowerCycle.String(), ActionRestart:
+		switch {
+		case p.After.Condition != "":
+			return "found the reservations of " + lun + " after a restart: " + conditionWords[p.After.Condition]
+		case p.Before.Condition != "" && len(p.Removed) == 0:
+			return "found the reservations of " + lun + " after a restart: they can be read again"
+		}
 		return "found the reservations of " + lun + " after a restart: " + p.gone()
 	}
 	return plain.Text(e.Action) + " on " + lun
+}
+
+var conditionWords = map[string]string{
+	pr.InformationLost.String(): "they are lost, and every command is refused",
+	pr.NotReady.String():        "they cannot be read, and every command is refused",
 }
 
 // gone tells what a command took away, and who holds the reservation now.

@@ -38,6 +38,8 @@ func severity(e audit.Entry) admin.Severity {
 	switch {
 	case e.Result == pr.StoreFailed.String(), e.Kind == audit.KindLost:
 		return admin.Critical
+	case e.Action == audit.ActionStart:
+		return admin.Info
 	case e.Kind == audit.KindLogin && e.Result != audit.Granted, e.Kind == audit.KindAdmin:
 		return admin.Warning
 	case e.PR != nil && e.Result == audit.Granted:
