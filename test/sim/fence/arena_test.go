@@ -20,9 +20,8 @@ type arena struct {
 	victims  []*side // one node, two nexuses, one key
 	third    *side   // registered; no party to the quarrel
 
-	epoch       uint32
-	connections int
-	tas         bool
+	epoch uint32
+	tas   bool
 }
 
 // side is one nexus with a part of the medium that nobody else writes.
@@ -42,7 +41,7 @@ const (
 
 func newArena(t testing.TB, c sim.Config, rng *rand.Rand) *arena {
 	c.Blocks, c.Ports = 5*areaBlocks, 2
-	a := &arena{t: t, bed: sim.NewBed(c), rng: rng, connections: c.Connections}
+	a := &arena{t: t, bed: sim.NewBed(c), rng: rng}
 	join := func(w sim.Who, key uint64) *side {
 		id := uint16(len(a.sides()) + 1)
 		h, err := a.bed.Login(w)
@@ -60,11 +59,7 @@ func newArena(t testing.TB, c sim.Config, rng *rand.Rand) *arena {
 
 func (a *arena) close() {
 	for _, v := range a.bed.Violations() {
-		// Between connections nothing orders an answer that is on its way
-		// and the response of the function that ends its task.
-		if v.Rule != initiator.RuleAfterAbort || a.connections < 2 {
-			a.t.Errorf("%v", v)
-		}
+		a.t.Errorf("%v", v)
 	}
 	a.bed.Close()
 }

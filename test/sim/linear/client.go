@@ -90,6 +90,10 @@ func block(v uint32, lba int) []byte {
 	return sim.Stamp{Seq: v, LBA: uint32(lba)}.Blocks(1)
 }
 
+var disturbances = []initiator.TMF{
+	initiator.TMFAbortTaskSet, initiator.TMFClearTaskSet, initiator.TMFLUReset, initiator.TMFTargetWarmReset,
+}
+
 // ErrGone says that the path broke, and not by cut.
 var ErrGone = errors.New("the path is gone")
 
@@ -100,6 +104,10 @@ func (c *Client) Run(n int) error {
 			if err := c.cut(); err != nil {
 				return err
 			}
+		}
+		if c.rng.IntN(80) == 0 {
+			// Ends commands of others, and changes nothing.
+			c.Host.Manage(disturbances[c.rng.IntN(len(disturbances))], nil)
 		}
 		if !c.do(c.choose()) {
 			return ErrGone
