@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"time"
 )
 
 // Config is a whole, valid configuration.
@@ -11,6 +12,7 @@ type Config struct {
 	DataDir string   `mapstructure:"data_dir"`
 	Log     Log      `mapstructure:"log"`
 	Page    Page     `mapstructure:"page"`
+	Limits  Limits   `mapstructure:"limits"`
 	Portals []Portal `mapstructure:"portals"`
 	Targets []Target `mapstructure:"targets"`
 }
@@ -28,6 +30,12 @@ type Page struct {
 	Certificate string   `mapstructure:"certificate"` // PEM files; needed beyond loopback
 	Key         string   `mapstructure:"key"`
 	Hosts       []string `mapstructure:"hosts"` // names it is asked for by, beside its address
+}
+
+// Limits is how long initiators may be silent.
+type Limits struct {
+	PingInterval time.Duration `mapstructure:"ping_interval"` // until they are asked for a sign of life; 0: never
+	PingTimeout  time.Duration `mapstructure:"ping_timeout"`  // for the answer
 }
 
 // Portal is one target portal group: addresses that are one SCSI target port.

@@ -9,6 +9,9 @@ var defaults = map[string]any{
 	"log::level":   "info",
 	"log::format":  "console",
 	"page::listen": "127.0.0.1:3280",
+
+	"limits::ping_interval": "5s",
+	"limits::ping_timeout":  "5s",
 }
 
 // environment variables that stand over the file.

@@ -134,7 +134,7 @@ func decode(data []byte) (*Config, error) {
 	}
 	var c Config
 	if err := v.UnmarshalExact(&c, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
-		withDefaults, addresses, strict)), noGuessing); err != nil {
+		withDefaults, addresses, durations, strict)), noGuessing); err != nil {
 		return nil, err
 	}
 	return &c, decodeOptions(&c)

@@ -65,13 +65,17 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, "/var/lib/nas-target", c.DataDir)
 	require.Equal(t, Log{Level: "info", Format: "console"}, c.Log)
 
+	require.Equal(t, Limits{PingInterval: 5 * time.Second, PingTimeout: 5 * time.Second}, c.Limits)
+
 	c, err = Parse("x.yaml", []byte(`
+limits: {ping_interval: 0s, ping_timeout: 2m}
 portals: [{group: 1, listen: ["10.0.0.5:3260", "[fd00::5]:3260"]}]
 targets:
   - name: iqn.2026-11.com.example:a
     luns: [{lun: 7, name: a, size: 1GiB}, {lun: 8, name: b, backstore: null, size: 4096}]
 `))
 	require.NoError(t, err)
+	require.Equal(t, Limits{PingTimeout: 2 * time.Minute}, c.Limits)
 	require.Equal(t, AccessListed, c.Targets[0].Access, "nobody gets in until told so")
 	lun := c.Targets[0].LUNs[0]
 	require.Equal(t, "file", lun.Backstore)

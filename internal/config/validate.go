@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"nas-target/internal/backstore"
 )
@@ -26,6 +27,7 @@ func validate(c *Config, report func(path, reason string)) {
 		report("log.format", fmt.Sprintf("%q is neither console nor json", c.Log.Format))
 	}
 	validatePage(&c.Page, report)
+	validateLimits(&c.Limits, report)
 	groups := validatePortals(c, report)
 	targets, luns := map[string]string{}, map[string]string{}
 	for i := range c.Targets {
@@ -64,6 +66,17 @@ func validatePage(p *Page, report func(path, reason string)) {
 		report("page.listen", fmt.Sprintf("%q is not an IP address with a port, such as 127.0.0.1:3280", p.Listen))
 	case !at.Addr().Unmap().IsLoopback() && p.Certificate == "":
 		report("page.listen", "beyond this machine the page needs a certificate and a key")
+	}
+}
+
+// validateLimits keeps the pings from being a load, or from cutting off an
+// initiator that is merely slow.
+func validateLimits(l *Limits, report func(path, reason string)) {
+	if l.PingInterval != 0 && l.PingInterval < time.Second {
+		report("limits.ping_interval", "must be at least 1s, or 0s for no pings")
+	}
+	if l.PingTimeout < time.Second {
+		report("limits.ping_timeout", "must be at least 1s")
 	}
 }
 

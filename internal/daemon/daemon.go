@@ -95,7 +95,10 @@ func (d *Daemon) start(ctx context.Context) error {
 	if d.prs, err = prstore.Open(prstore.Options{Dir: filepath.Join(d.dir.root, "pr"), BootID: boot}); err != nil {
 		return err
 	}
-	d.server = iscsi.NewServer(iscsi.Options{Events: d.sessionEvents()})
+	d.server = iscsi.NewServer(iscsi.Options{
+		Events:       d.sessionEvents(),
+		PingInterval: d.conf.Limits.PingInterval, PingTimeout: d.conf.Limits.PingTimeout, NoPings: d.conf.Limits.PingInterval == 0,
+	})
 	var nodes []*iscsi.Node
 	for i := range d.conf.Targets {
 		t, err := d.newTarget(ctx, &d.conf.Targets[i])

@@ -29,6 +29,7 @@ type Options struct {
 
 	PingInterval time.Duration // silence after which the initiator is asked for a sign of life. Default 5 s.
 	PingTimeout  time.Duration // for its answer. Default 5 s.
+	NoPings      bool          // an initiator may be silent for ever.
 	WriteStall   time.Duration // an initiator that reads nothing for so long is cut. Default 30 s.
 	DataOutStall time.Duration // one that does not send what it owes, likewise. Default 30 s.
 

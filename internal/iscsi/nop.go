@@ -100,6 +100,7 @@ func (c *conn) tick() {
 		return
 	case c.ping.open:
 		next = min(next, o.PingTimeout-waited)
+	case o.NoPings: // the other timers go on
 	case quiet >= o.PingInterval:
 		c.sendPing()
 		next = min(next, o.PingTimeout)

@@ -42,6 +42,16 @@ func TestPing(t *testing.T) {
 	})
 }
 
+// Where nobody is asked, silence is no reason to end a session.
+func TestNoPings(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("")
+		time.Sleep(time.Hour)
+		require.Len(t, r.srv.Sessions(), 1)
+		ping(i) // whose answer is the first that the initiator gets
+	}, func(o *Options) { o.NoPings = true })
+}
+
 // A busy initiator is not asked.
 func TestNoPingWhileBusy(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *rig) {
