@@ -13,6 +13,7 @@ type Config struct {
 	Log     Log      `mapstructure:"log"`
 	Page    Page     `mapstructure:"page"`
 	Limits  Limits   `mapstructure:"limits"`
+	CHAP    CHAP     `mapstructure:"chap"`
 	Portals []Portal `mapstructure:"portals"`
 	Targets []Target `mapstructure:"targets"`
 }
@@ -36,6 +37,23 @@ type Page struct {
 type Limits struct {
 	PingInterval time.Duration `mapstructure:"ping_interval"` // until they are asked for a sign of life; 0: never
 	PingTimeout  time.Duration `mapstructure:"ping_timeout"`  // for the answer
+}
+
+// CHAP says how initiators prove who they are. The secrets are no part of the
+// configuration: see LoadSecrets.
+type CHAP struct {
+	// SecretsFile holds "user secret" lines; a relative path starts in the
+	// data directory.
+	SecretsFile string    `mapstructure:"secrets_file"`
+	Algorithms  []string  `mapstructure:"algorithms"` // that may be used; the initiator's order decides
+	Discovery   CHAPUsers `mapstructure:"discovery"`  // who may ask for the list of targets
+}
+
+// CHAPUsers are the names of one login's two directions. User "" asks for no
+// proof; MutualUser "" gives none.
+type CHAPUsers struct {
+	User       string `mapstructure:"user"`        // that the initiator proves to be
+	MutualUser string `mapstructure:"mutual_user"` // that the target proves to be
 }
 
 // Portal is one target portal group: addresses that are one SCSI target port.
@@ -72,6 +90,7 @@ type Initiator struct {
 	Name     string         `mapstructure:"name"`     // or AnyInitiator
 	Networks []netip.Prefix `mapstructure:"networks"` // source addresses; empty: any
 	LUNs     []uint16       `mapstructure:"luns"`     // empty: all of the target
+	CHAP     CHAPUsers      `mapstructure:"chap"`
 }
 
 // LUN is a logical unit of a target.

@@ -10,6 +10,9 @@ var defaults = map[string]any{
 	"log::format":  "console",
 	"page::listen": "127.0.0.1:3280",
 
+	"chap::secrets_file": SecretsName,
+	"chap::algorithms":   Algorithms(),
+
 	"limits::ping_interval": "5s",
 	"limits::ping_timeout":  "5s",
 }

@@ -35,7 +35,7 @@ func checkKeys(n *yaml.Node, t reflect.Type, path string, report func(line int, 
 			}
 			seen[key.Value] = key.Line
 			if !slices.Contains(known, key.Value) {
-				report(key.Line, at, "unknown key"+didYouMean(key.Value, known))
+				report(key.Line, at, unknownKey(key.Value, known))
 				continue
 			}
 			if ft, ours := fields[key.Value]; ours {
@@ -125,6 +125,17 @@ func lineOf(n *yaml.Node, path string) int {
 		}
 	}
 	return line
+}
+
+// unknownKey never tells the value: it may be a secret that stands where it
+// does not belong.
+func unknownKey(word string, known []string) string {
+	for _, part := range []string{"secret", "password", "passwd"} {
+		if strings.Contains(word, part) {
+			return "unknown key; CHAP secrets stand in the file that chap.secrets_file names, never here"
+		}
+	}
+	return "unknown key" + didYouMean(word, known)
 }
 
 func didYouMean(word string, known []string) string {

@@ -32,6 +32,7 @@ func validate(c *Config, report func(path, reason string)) {
 	targets, luns := map[string]string{}, map[string]string{}
 	for i := range c.Targets {
 		t, path := &c.Targets[i], fmt.Sprintf("targets[%d]", i)
+	validateCHAP(&c.CHAP, report)
 		unique(targets, t.Name, path+".name", report)
 		validateTarget(t, path, groups, report)
 		for j := range t.LUNs {
@@ -84,6 +85,47 @@ func validatePortals(c *Config, report func(path, reason string)) map[uint16]str
 	groups, addrs := map[uint16]string{}, map[netip.AddrPort]string{}
 	for i, p := range c.Portals {
 		path := fmt.Sprintf("portals[%d]", i)
+// Algorithms are the names of the hash functions of CHAP, the strongest first.
+// Whether one is used is the initiator's choice among those that are allowed.
+func Algorithms() []string { return []string{"sha3-256", "sha-256", "sha-1", "md5"} }
+
+func validateCHAP(c *CHAP, report func(path, reason string)) {
+	if len(c.Algorithms) == 0 {
+		report("chap.algorithms", "must name at least one of "+strings.Join(Algorithms(), ", "))
+	}
+	named := map[string]string{}
+	for i, a := range c.Algorithms {
+		path := fmt.Sprintf("chap.algorithms[%d]", i)
+		if !slices.Contains(Algorithms(), a) {
+			report(path, fmt.Sprintf("%q is none of %s", a, strings.Join(Algorithms(), ", ")))
+		}
+		unique(named, a, path, report)
+	}
+	validateUsers(c.Discovery, "chap.discovery", report)
+}
+
+// maxUser is what an initiator may send as CHAP_N. RFC 7143 §6.1.
+const maxUser = 255
+
+func validateUsers(u CHAPUsers, path string, report func(path, reason string)) {
+	for _, x := range []struct{ key, name string }{{"user", u.User}, {"mutual_user", u.MutualUser}} {
+		switch {
+		case len(x.name) > maxUser:
+			report(path+"."+x.key, fmt.Sprintf("a CHAP user has at most %d bytes", maxUser))
+		case strings.ContainsFunc(x.name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\ufffd' }):
+			report(path+"."+x.key, fmt.Sprintf("%q: a CHAP user has no blanks and no control characters", x.name))
+		case strings.HasPrefix(x.name, "#"):
+			report(path+"."+x.key, fmt.Sprintf("%q: a CHAP user cannot begin with #, which begins a comment in the secrets file", x.name))
+		}
+	}
+	switch {
+	case u.User == "" && u.MutualUser != "":
+		report(path+".mutual_user", "the target proves itself only to an initiator that does: name its user too")
+	case u.User != "" && u.User == u.MutualUser:
+		report(path+".mutual_user", "the two directions need different users, because they need different secrets")
+	}
+}
+
 		if p.Group == 0 {
 			report(path+".group", "must be 1 to 65535")
 		}
@@ -135,6 +177,7 @@ func validateTarget(t *Target, path string, groups map[uint16]string, report fun
 			if _, ok := numbers[n]; !ok {
 				report(fmt.Sprintf("%s.luns[%d]", at, j), fmt.Sprintf("the target has no LUN %d", n))
 			}
+		validateUsers(init.CHAP, at+".chap", report)
 		}
 	}
 }
