@@ -28,11 +28,11 @@ func validate(c *Config, report func(path, reason string)) {
 	}
 	validatePage(&c.Page, report)
 	validateLimits(&c.Limits, report)
+	validateCHAP(&c.CHAP, report)
 	groups := validatePortals(c, report)
 	targets, luns := map[string]string{}, map[string]string{}
 	for i := range c.Targets {
 		t, path := &c.Targets[i], fmt.Sprintf("targets[%d]", i)
-	validateCHAP(&c.CHAP, report)
 		unique(targets, t.Name, path+".name", report)
 		validateTarget(t, path, groups, report)
 		for j := range t.LUNs {
@@ -81,10 +81,6 @@ func validateLimits(l *Limits, report func(path, reason string)) {
 	}
 }
 
-func validatePortals(c *Config, report func(path, reason string)) map[uint16]string {
-	groups, addrs := map[uint16]string{}, map[netip.AddrPort]string{}
-	for i, p := range c.Portals {
-		path := fmt.Sprintf("portals[%d]", i)
 // Algorithms are the names of the hash functions of CHAP, the strongest first.
 // Whether one is used is the initiator's choice among those that are allowed.
 func Algorithms() []string { return []string{"sha3-256", "sha-256", "sha-1", "md5"} }
@@ -126,6 +122,10 @@ func validateUsers(u CHAPUsers, path string, report func(path, reason string)) {
 	}
 }
 
+func validatePortals(c *Config, report func(path, reason string)) map[uint16]string {
+	groups, addrs := map[uint16]string{}, map[netip.AddrPort]string{}
+	for i, p := range c.Portals {
+		path := fmt.Sprintf("portals[%d]", i)
 		if p.Group == 0 {
 			report(path+".group", "must be 1 to 65535")
 		}
@@ -173,11 +173,11 @@ func validateTarget(t *Target, path string, groups map[uint16]string, report fun
 		} else if len(init.Networks) == 0 {
 			report(at+".name", `"*" needs networks; to let everybody in write access: open`)
 		}
+		validateUsers(init.CHAP, at+".chap", report)
 		for j, n := range init.LUNs {
 			if _, ok := numbers[n]; !ok {
 				report(fmt.Sprintf("%s.luns[%d]", at, j), fmt.Sprintf("the target has no LUN %d", n))
 			}
-		validateUsers(init.CHAP, at+".chap", report)
 		}
 	}
 }
