@@ -16,6 +16,7 @@ import (
 
 	"nas-target/internal/config"
 	"nas-target/internal/daemon"
+	"nas-target/internal/service"
 )
 
 // stopPatience is how long commands under way may take when the daemon is
@@ -54,7 +55,11 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 		return err
 	}
 	defer func() { _ = log.Sync() }()
-	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log})
+	manager, err := service.Find()
+	if err != nil {
+		return err
+	}
+	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, Sockets: listeners(manager)})
 	if err != nil {
 		var inUse *daemon.InUseError
 		if errors.As(err, &inUse) {
@@ -65,8 +70,11 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	if file == "" {
 		showLab(stdout, conf, d)
 	}
+	unheard(log, manager.Ready(serving(d)))
+	defer watch(manager, d, log)() // a daemon that waits for logouts is alive
 	<-ctx.Done()
 	log.Info("stopping")
+	unheard(log, manager.Stopping(2*stopPatience))
 	stop, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	if err := d.Stop(stop); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,6 +40,10 @@ func revision() string {
 // Options are what is not configuration.
 type Options struct {
 	Log *zap.Logger // nil: nothing is logged
+
+	// Sockets that listen already. A portal takes the one with its address;
+	// one that no portal takes is an error. Start closes them if it fails.
+	Sockets []net.Listener
 }
 
 // Daemon is a running target.
@@ -52,8 +58,10 @@ type Daemon struct {
 	targets []*target
 	server  *iscsi.Server
 
+	sockets sockets
 	portals []netip.AddrPort // bound, in the configuration's order
 	ready   atomic.Bool
+	heart   heart
 
 	metrics       *metrics.Metrics
 	trail, logins *audit.Trail
@@ -70,12 +78,12 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	d := &Daemon{conf: conf, news: newNews(o.Log), started: time.Now(), units: map[string]*unit{}}
+	d := &Daemon{conf: conf, news: newNews(o.Log), started: time.Now(), units: map[string]*unit{}, sockets: sockets{slices.Clone(o.Sockets)}}
 	d.metrics = metrics.New(Version, d.figures)
 	if err := d.start(ctx); err != nil {
 		stop, cancel := context.WithCancel(ctx)
 		cancel() // nobody is logged in yet
-		return nil, errors.Join(err, ignoreCanceled(d.Stop(stop)))
+		return nil, errors.Join(err, ignoreCanceled(d.Stop(stop)), d.sockets.close())
 	}
 	return d, nil
 }
@@ -153,7 +161,11 @@ func (d *Daemon) openPortals() error {
 	for _, p := range d.conf.Portals {
 		for _, a := range p.Listen {
 			address := a.String()
-			if err := d.server.AddPortal(iscsi.Portal{Address: address, TPGT: p.Group}); err != nil {
+			l, err := d.listen(a)
+			if err != nil {
+				return fmt.Errorf("portal %s: %w", address, err)
+			}
+			if err := d.server.AddPortal(iscsi.Portal{Address: address, TPGT: p.Group, Listener: l}); err != nil {
 				return fmt.Errorf("portal %s: %w", address, err)
 			}
 			bound, err := netip.ParseAddrPort(d.server.Addr(address).String())
@@ -163,7 +175,7 @@ func (d *Daemon) openPortals() error {
 			d.portals = append(d.portals, bound)
 		}
 	}
-	return nil
+	return d.sockets.left()
 }
 
 // Portals returns the addresses that are served, in the configuration's order,
