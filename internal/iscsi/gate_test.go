@@ -4,101 +4,331 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"nas-target/internal/iscsi/iscsitest"
 	"nas-target/internal/iscsi/pdu"
 	"nas-target/internal/scsi"
 )
 
-func TestGate(t *testing.T) {
-	o := (&Options{MaxLogins: 5, MaxLoginsPerSource: 2, LoginFailures: 3}).withDefaults()
-	var g gate
-	now := time.Unix(1e9, 0)
-	ip := netip.MustParseAddr
-	a, b := ip("10.0.0.1"), ip("10.0.0.2")
-	require.Empty(t, g.enter(&o, a, now))
-	require.Empty(t, g.enter(&o, a, now))
-	require.Equal(t, ReasonTooManyLoginsFromSource, g.enter(&o, a, now))
-	require.Empty(t, g.enter(&o, b, now))
-	require.Empty(t, g.enter(&o, ip("2001:db8::1"), now))
-	require.Empty(t, g.enter(&o, ip("2001:db8::2"), now), "the second of the same /64")
-	require.Equal(t, ReasonTooManyLogins, g.enter(&o, ip("10.0.0.3"), now))
-	g.leave(&o, ip("2001:db8::9"), now, false)
-	require.Empty(t, g.enter(&o, ip("2001:db8::ffff"), now))
-	g.leave(&o, ip("2001:db8::1"), now, false)
-	require.Empty(t, g.enter(&o, ip("2001:db8:0:1::1"), now), "another /64")
+// door is a gate and the options it goes by.
+type door struct {
+	t   *testing.T
+	g   gate
+	o   Options
+	now time.Time
+}
 
-	// Failures: three a minute.
-	g.leave(&o, b, now, true)
-	for range 2 {
-		require.Empty(t, g.enter(&o, b, now))
-		g.leave(&o, b, now, true)
+func newDoor(t *testing.T, o Options) *door {
+	return &door{t: t, o: o.withDefaults(), now: time.Unix(1e9, 0)}
+}
+
+func visit(from string) *visitor {
+	return &visitor{info: ConnInfo{Remote: netip.AddrPortFrom(netip.MustParseAddr(from), 1)}}
+}
+
+func (d *door) enter(v *visitor) (bool, Reason) { return d.g.enter(&d.o, v, d.now) }
+
+func (d *door) leave(v *visitor, failed bool) (*visitor, []*visitor) {
+	return d.g.leave(&d.o, v, d.now, failed)
+}
+
+// in, lines and away are what can become of a visitor.
+func (d *door) in(from string) *visitor {
+	d.t.Helper()
+	v := visit(from)
+	in, why := d.enter(v)
+	require.True(d.t, in)
+	require.Empty(d.t, why)
+	return v
+}
+
+func (d *door) lines(from string) *visitor {
+	d.t.Helper()
+	v := visit(from)
+	in, why := d.enter(v)
+	require.False(d.t, in)
+	require.Empty(d.t, why)
+	return v
+}
+
+func (d *door) away(from string, want Reason) {
+	d.t.Helper()
+	in, why := d.enter(visit(from))
+	require.False(d.t, in)
+	require.Equal(d.t, want, why)
+}
+
+// next says that v's leaving lets w in.
+func (d *door) next(v, w *visitor) {
+	d.t.Helper()
+	got, away := d.leave(v, false)
+	require.Same(d.t, w, got)
+	require.Empty(d.t, away)
+}
+
+func TestGate(t *testing.T) {
+	d := newDoor(t, Options{MaxLogins: 5, MaxLoginsPerSource: 2, LoginFailures: 3, LoginLine: 4, LoginLinePerSource: 2})
+	a1, _ := d.in("10.0.0.1"), d.in("10.0.0.1")
+	a3, a4 := d.lines("10.0.0.1"), d.lines("10.0.0.1")
+	d.away("10.0.0.1", ReasonTooManyLoginsFromSource)
+	b1 := d.in("10.0.0.2")
+	x1, x2 := d.in("2001:db8::1"), d.in("2001:db8::2")
+	c1 := d.lines("10.0.0.3") // five are inside
+	x3 := d.lines("2001:db8::ffff")
+	d.away("10.0.0.4", ReasonTooManyLogins)
+
+	// Every source has its turn, and none has more than its share.
+	d.next(b1, c1)
+	d.next(a1, a3)
+	d.next(x1, x3)
+	d.next(c1, nil)
+	y1 := d.in("2001:db8:0:1::1") // another /64
+	d.lines("2001:db8:0:1::2")    // five again
+	d.next(a3, a4)
+	require.Equal(t, 5, d.g.inside)
+	require.Equal(t, 1, d.g.lined)
+	d.leave(a4, false)
+	require.Equal(t, 5, d.g.inside, "who waited for room at all goes in")
+
+	require.Len(t, d.g.close(), 0)
+	d.away("10.0.0.9", ReasonShutdown)
+	for _, v := range []*visitor{x2, x3, y1} {
+		d.leave(v, false)
 	}
-	require.Equal(t, ReasonLoginBackOff, g.enter(&o, b, now))
-	now = now.Add(20 * time.Second)
-	require.Empty(t, g.enter(&o, b, now), "one of them has faded")
-	g.leave(&o, b, now, true)
-	require.Equal(t, ReasonLoginBackOff, g.enter(&o, b, now))
-	now = now.Add(time.Minute)
-	require.Empty(t, g.enter(&o, b, now))
-	g.leave(&o, b, now, false)
-	require.NotContains(t, g.sources, sourceOf(b), "nothing is kept of those who behave")
+	require.Equal(t, 2, d.g.inside)
+}
+
+func TestGateLine(t *testing.T) {
+	d := newDoor(t, Options{MaxLogins: 1, LoginLine: 10, LoginLinePerSource: 10})
+	first := d.in("10.0.0.1")
+	a, b := d.lines("10.0.0.1"), d.lines("10.0.0.1")
+	c := d.lines("10.0.0.2")
+	require.True(t, d.g.abandon(&d.o, a, d.now), "it waited for too long")
+	require.False(t, d.g.abandon(&d.o, a, d.now))
+	require.False(t, d.g.abandon(&d.o, first, d.now))
+	d.next(first, b)
+	require.False(t, d.g.abandon(&d.o, b, d.now), "its turn has come")
+	d.next(b, c)
+	d.next(c, nil)
+	require.Empty(t, d.g.sources, "nothing is kept of those who behave")
+	require.Empty(t, d.g.turn)
+	b = d.in("10.0.0.1")
+	e, f := d.lines("10.0.0.1"), d.lines("10.0.0.2")
+	require.ElementsMatch(t, []*visitor{e, f}, d.g.close())
+	d.next(b, nil)
+	require.Zero(t, d.g.lined)
+}
+
+// Three failures a minute.
+func TestGateBackOff(t *testing.T) {
+	d := newDoor(t, Options{MaxLogins: 2, LoginFailures: 3})
+	d.in("10.0.0.9")
+	v := d.in("10.0.0.1")
+	for range 2 {
+		w := d.lines("10.0.0.1")
+		next, away := d.leave(v, true)
+		require.Same(t, w, next)
+		require.Empty(t, away)
+		v = w
+	}
+	w, other := d.lines("10.0.0.1"), d.lines("10.0.0.2")
+	next, away := d.leave(v, true)
+	require.Same(t, other, next)
+	require.Equal(t, []*visitor{w}, away, "the third goes, and who stands behind it")
+	d.away("10.0.0.1", ReasonLoginBackOff)
+	d.leave(other, false)
+	d.now = d.now.Add(20 * time.Second)
+	v = d.in("10.0.0.1") // one of them has faded
+	d.leave(v, true)
+	d.away("10.0.0.1", ReasonLoginBackOff)
+	d.now = d.now.Add(time.Minute)
+	d.leave(d.in("10.0.0.1"), false)
+	require.Len(t, d.g.sources, 1, "nothing is kept of those who behave")
+}
+
+// Whatever comes and goes, the sums are right, the limits hold, and nobody
+// stands in line while there is room.
+func TestGateRandomly(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		d := newDoor(t, Options{MaxLogins: 6, MaxLoginsPerSource: 3, LoginLine: 8, LoginLinePerSource: 4, LoginFailures: 4})
+		hosts := []string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}
+		var inside, lined []*visitor
+		take := func(from []*visitor) ([]*visitor, *visitor) {
+			n := rapid.IntRange(0, len(from)-1).Draw(rt, "which")
+			v := from[n]
+			return slices.Delete(slices.Clone(from), n, n+1), v
+		}
+		drop := func(v *visitor) {
+			n := slices.Index(lined, v)
+			require.GreaterOrEqual(rt, n, 0, "who comes out of the line was in it")
+			lined = slices.Delete(lined, n, n+1)
+		}
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			d.now = d.now.Add(time.Second)
+			switch what := rapid.IntRange(0, 5).Draw(rt, "what"); {
+			case what < 3:
+				v := visit(rapid.SampledFrom(hosts).Draw(rt, "host"))
+				switch in, why := d.enter(v); {
+				case in:
+					inside = append(inside, v)
+				case why == "":
+					lined = append(lined, v)
+				}
+			case what == 3 && len(lined) > 0:
+				var v *visitor
+				lined, v = take(lined)
+				require.True(rt, d.g.abandon(&d.o, v, d.now))
+			case len(inside) > 0:
+				var v *visitor
+				inside, v = take(inside)
+				next, away := d.leave(v, what == 5)
+				if next != nil {
+					drop(next)
+					inside = append(inside, next)
+				}
+				for _, x := range away {
+					drop(x)
+				}
+			}
+			of := func(all []*visitor, p netip.Prefix) (n int) {
+				for _, v := range all {
+					if sourceOf(v.info.Remote.Addr()) == p {
+						n++
+					}
+				}
+				return n
+			}
+			require.Equal(rt, len(inside), d.g.inside)
+			require.Equal(rt, len(lined), d.g.lined)
+			require.LessOrEqual(rt, d.g.inside, 6)
+			for _, s := range d.g.sources {
+				require.Equal(rt, of(inside, s.prefix), s.inside)
+				require.Equal(rt, of(lined, s.prefix), len(s.line))
+				require.Equal(rt, len(s.line) > 0, slices.Contains(d.g.turn, s))
+				require.LessOrEqual(rt, s.inside, 3)
+				if len(s.line) > 0 {
+					require.True(rt, d.g.inside == 6 || s.inside == 3, "room, and somebody in line")
+				}
+			}
+		}
+	})
 }
 
 // Failed sources are not remembered without end.
 func TestGateForgets(t *testing.T) {
-	o := Options{}.withDefaults()
-	var g gate
-	now := time.Unix(1e9, 0)
+	d := newDoor(t, Options{})
 	for n := range 10 * maxSources {
-		a := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
-		require.Empty(t, g.enter(&o, a, now))
-		g.leave(&o, a, now, true)
-		now = now.Add(time.Millisecond)
+		d.leave(d.in(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String()), true)
+		d.now = d.now.Add(time.Millisecond)
 	}
-	require.LessOrEqual(t, len(g.sources), 2*maxSources)
-	require.Zero(t, g.waiting)
+	require.LessOrEqual(t, len(d.g.sources), 2*maxSources)
+	require.Zero(t, d.g.inside)
+}
+
+// from connects from a host of its own.
+func (r *rig) from(host int) *iscsitest.Initiator {
+	nc, err := r.l.DialFrom(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), 1000))
+	require.NoError(r.t, err)
+	return iscsitest.New(r.t, nc)
 }
 
 func TestLoginLimits(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *rig) {
-		from := func(host int) *iscsitest.Initiator {
-			nc, err := r.l.DialFrom(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), 1000))
-			require.NoError(t, err)
-			return iscsitest.New(t, nc)
-		}
-		for range 3 {
-			from(1)
+		for range 4 { // the fourth in line
+			r.from(1)
 		}
 		synctest.Wait()
-		from(1).Closed()
+		r.from(1).Closed()
 		r.requireSaw(ReasonTooManyLoginsFromSource)
 		for host := range 5 {
-			from(10 + host)
+			r.from(10 + host)
 		}
+		waits := r.from(98)
 		synctest.Wait()
-		from(99).Closed()
+		r.from(99).Closed()
 		r.requireSaw(ReasonTooManyLogins)
-		time.Sleep(r.srv.opt.HeaderTimeout + time.Second)
 
-		// They timed out; now it is somebody else's turn.
-		i := from(99)
-		i.Login(testTarget, "")
-		ping(i)
-		for range 3 { // with the three of the beginning
-			j := from(20)
+		// The eight time out; then it is somebody else's turn.
+		waits.Login(testTarget, "")
+		ping(waits)
+		r.from(1).Closed() // three from there said nothing
+		r.requireSaw(ReasonLoginBackOff)
+		for range 3 {
+			j := r.from(20)
 			j.LoginStep(pdu.OperationalNegotiation, pdu.FullFeaturePhase, true, "InitiatorName=nobody")
 			j.Closed()
 		}
-		from(20).Closed()
-		r.requireSaw(ReasonLoginBackOff)
+		r.from(20).Closed()
+		ping(waits)
+	}, func(o *Options) {
+		o.MaxLogins, o.MaxLoginsPerSource, o.LoginFailures, o.LoginLine, o.LoginLinePerSource = 8, 3, 3, 2, 1
+	})
+}
+
+// Nobody stands in line for ever.
+func TestLoginLineIsLeft(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		slow := r.from(1)
+		slow.LoginStep(pdu.OperationalNegotiation, pdu.FullFeaturePhase, false, names)
+		i := r.from(2)
+		i.Closed()
+		r.requireSaw(ReasonLoginLineTooLong)
+	}, func(o *Options) { o.MaxLogins = 1 })
+	inMemory(t, func(t *testing.T, r *rig) {
+		r.from(1)
+		i := r.from(2)
+		synctest.Wait()
+		r.srv.Shutdown(done())
+		i.Closed()
+		r.requireSaw(ReasonShutdown)
+	}, func(o *Options) { o.MaxLogins = 1 })
+}
+
+// Who only looks whether somebody listens has not failed.
+func TestLookingIsNoFailure(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		for range 100 {
+			r.from(1).Conn.Close()
+			synctest.Wait()
+		}
+		r.requireSaw(ReasonLoginNothingSaid)
+		i := r.from(1)
+		i.Login(testTarget, "")
 		ping(i)
-	}, func(o *Options) { o.MaxLogins, o.MaxLoginsPerSource, o.LoginFailures = 8, 3, 3 })
+	})
+}
+
+// A rack of hosts behind one address comes back at the same moment: all get
+// in, without trying again.
+func TestManyLoginsFromOneAddress(t *testing.T) {
+	const hosts, paths = 64, 4
+	inMemory(t, func(t *testing.T, r *rig) {
+		r.attach = func(scsi.Nexus) (Target, error) { return iscsitest.NewTarget(), nil }
+		withCHAP(r, &Auth{})
+		var all []*iscsitest.Initiator
+		for n := range hosts * paths { // connected, all of them, before the first says a word
+			i := r.from(1)
+			i.ISID[5] = byte(n)
+			all = append(all, i)
+		}
+		var wg sync.WaitGroup
+		for _, i := range all {
+			wg.Go(func() {
+				chapLogin{}.run(i)
+				enters(i)
+			})
+		}
+		wg.Wait()
+		require.Len(t, r.srv.Sessions(), hosts*paths)
+	})
 }
 
 func TestSessionLimits(t *testing.T) {

@@ -23,6 +23,8 @@ type Options struct {
 
 	MaxLogins            int // connections in login. Default 256.
 	MaxLoginsPerSource   int // of one address, or one IPv6 /64. Default 16.
+	LoginLine            int // connections that wait for their turn to log in. Default 1024.
+	LoginLinePerSource   int // of one address, or one IPv6 /64. Default 256.
 	LoginFailures        int // a source may have in a minute before it is turned away. Default 10.
 	SessionsPerTarget    int // Default 4096.
 	SessionsPerInitiator int // with all targets. Default 1024.
@@ -53,6 +55,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.LoginRounds, 16)
 	setDefault(&o.MaxLogins, 256)
 	setDefault(&o.MaxLoginsPerSource, 16)
+	setDefault(&o.LoginLine, 1024)
+	setDefault(&o.LoginLinePerSource, 256)
 	setDefault(&o.LoginFailures, 10)
 	setDefault(&o.SessionsPerTarget, 4096)
 	setDefault(&o.SessionsPerInitiator, 1024)

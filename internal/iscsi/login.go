@@ -31,17 +31,19 @@ func (e *LoginError) Error() string {
 func (e *LoginError) Unwrap() error { return e.Err }
 
 // suspicious reports whether a login failed in a way that counts against its
-// source: a mistake of ours, or a host whose target is gone, does not.
+// source: a mistake of ours, a host whose target is gone, or somebody who only
+// looks whether the port is open does not.
 func (e *LoginError) suspicious() bool {
 	if e == nil {
 		return false
 	}
 	switch e.Status {
+	case 0:
+		return e.Reason != ReasonLoginNothingSaid
 	case pdu.LoginTargetNotFound, pdu.LoginTargetRemoved, pdu.LoginTooManyConnections, pdu.LoginNoSession:
 		return false
 	}
-	c := e.Status.Class()
-	return c == pdu.LoginClassInitiator || e.Status == 0
+	return e.Status.Class() == pdu.LoginClassInitiator
 }
 
 func refuse(st pdu.LoginStatus, r Reason) *LoginError { return &LoginError{Status: st, Reason: r} }
@@ -65,6 +67,7 @@ type login struct {
 	srv  *Server
 	nc   net.Conn
 	info InitiatorInfo
+	end  time.Time // by when it must be over
 
 	req    pdu.LoginRequest // the last PDU
 	first  pdu.LoginRequest
@@ -82,7 +85,8 @@ type login struct {
 // login runs the login of nc. On failure the initiator has been told.
 func (s *Server) login(nc net.Conn, info ConnInfo) (*conn, InitiatorInfo, *LoginError) {
 	l := &login{srv: s, nc: nc, info: InitiatorInfo{ConnInfo: info}, statSN: 1}
-	nc.SetDeadline(time.Now().Add(s.opt.LoginTimeout))
+	l.end = time.Now().Add(s.opt.LoginTimeout)
+	nc.SetDeadline(l.end)
 	c, err := l.run()
 	l.auth.chap.end()
 	if err != nil {
@@ -178,8 +182,12 @@ func (l *login) readPDU(room int) ([]byte, *LoginError) {
 		l.nc.SetReadDeadline(time.Now().Add(l.srv.opt.HeaderTimeout))
 	}
 	var h pdu.BHS
-	if _, err := io.ReadFull(l.nc, h[:]); err != nil {
-		return nil, ioFailure(err)
+	if n, err := io.ReadFull(l.nc, h[:]); err != nil {
+		e := ioFailure(err)
+		if !l.begun && n == 0 && e.Reason == ReasonLoginIO {
+			e.Reason = ReasonLoginNothingSaid
+		}
+		return nil, e
 	}
 	if op := h.Opcode(); op != pdu.OpLoginRequest {
 		if !l.begun || !op.FromInitiator() {
@@ -188,7 +196,7 @@ func (l *login) readPDU(room int) ([]byte, *LoginError) {
 		return nil, refuse(pdu.LoginInvalidRequest, ReasonLoginOtherRequest)
 	}
 	if !l.begun {
-		l.nc.SetReadDeadline(l.info.Started.Add(l.srv.opt.LoginTimeout))
+		l.nc.SetReadDeadline(l.end)
 	}
 	l.req.Decode(&h)
 	lerr := l.checkHeader(&h, room)

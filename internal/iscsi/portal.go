@@ -96,11 +96,7 @@ func (s *Server) accept(p *portal) {
 		nc, err := p.l.Accept()
 		if err == nil {
 			pause = 0
-			s.wg.Add(1)
-			go func() {
-				defer s.wg.Done()
-				s.welcome(nc, p)
-			}()
+			s.welcome(nc, p)
 			continue
 		}
 		select {
@@ -124,39 +120,73 @@ func (s *Server) accept(p *portal) {
 	}
 }
 
-// welcome runs the login of a new connection.
+// welcome lets a new connection begin its login, or puts it in line.
 func (s *Server) welcome(nc net.Conn, p *portal) {
-	info := ConnInfo{
+	v := &visitor{nc: nc, info: ConnInfo{
 		ID:      s.lastID.Add(1),
 		Remote:  addrPort(nc.RemoteAddr()),
 		Local:   addrPort(nc.LocalAddr()),
 		Portal:  p.Address,
 		TPGT:    p.TPGT,
 		Started: time.Now(),
-	}
-	if why := s.gate.enter(&s.opt, info.Remote.Addr(), info.Started); why != "" {
-		nc.Close()
-		s.events.loginFailed(InitiatorInfo{ConnInfo: info}, refuse(0, why))
-		return
-	}
+	}}
+	v.patience = time.AfterFunc(s.opt.LoginTimeout, func() {
+		if s.gate.abandon(&s.opt, v, time.Now()) {
+			s.sendAway(v, ReasonLoginLineTooLong)
+		}
+	})
 	s.mu.Lock()
 	s.waiting[nc] = struct{}{}
 	s.mu.Unlock()
-	s.events.connected(info)
-	c, who, err := s.login(nc, info)
-	s.gate.leave(&s.opt, info.Remote.Addr(), time.Now(), err.suspicious())
+	switch in, why := s.gate.enter(&s.opt, v, v.info.Started); {
+	case in:
+		s.admit(v)
+	case why != "":
+		s.sendAway(v, why)
+	}
+}
+
+// sendAway closes a connection that cannot begin its login.
+func (s *Server) sendAway(v *visitor, why Reason) {
+	v.patience.Stop()
+	v.nc.Close()
+	s.noLongerWaits(v, true)
+	s.events.loginFailed(InitiatorInfo{ConnInfo: v.info}, refuse(0, why))
+}
+
+func (s *Server) noLongerWaits(v *visitor, failed bool) {
 	s.mu.Lock()
-	delete(s.waiting, nc)
-	if err != nil {
+	delete(s.waiting, v.nc)
+	if failed {
 		s.signalIdle()
 	}
 	s.mu.Unlock()
-	if err != nil {
-		s.events.loginFailed(who, err)
-		nc.Close()
-		return
-	}
-	s.start(c)
+}
+
+// admit runs the login of a connection whose turn it is. The caller is counted
+// in s.wg.
+func (s *Server) admit(v *visitor) {
+	v.patience.Stop()
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.events.connected(v.info)
+		c, who, err := s.login(v.nc, v.info)
+		next, away := s.gate.leave(&s.opt, v, time.Now(), err.suspicious())
+		if next != nil {
+			s.admit(next)
+		}
+		for _, x := range away {
+			s.sendAway(x, ReasonLoginBackOff)
+		}
+		s.noLongerWaits(v, err != nil)
+		if err != nil {
+			s.events.loginFailed(who, err)
+			v.nc.Close()
+			return
+		}
+		s.start(c)
+	}()
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

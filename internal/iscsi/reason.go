@@ -63,6 +63,7 @@ const (
 	ReasonLoginOtherRequest   Reason = "login_other_request"
 	ReasonLoginTimeout        Reason = "login_timeout"
 	ReasonLoginIO             Reason = "login_io"
+	ReasonLoginNothingSaid    Reason = "login_nothing_said"
 	ReasonLoginVersion        Reason = "login_version"
 	ReasonLoginChanged        Reason = "login_header_changed"
 	ReasonLoginStage          Reason = "login_stage"
@@ -87,6 +88,7 @@ const (
 
 	ReasonTooManyLogins           Reason = "login_too_many"
 	ReasonTooManyLoginsFromSource Reason = "login_too_many_from_source"
+	ReasonLoginLineTooLong        Reason = "login_line_too_long"
 	ReasonLoginBackOff            Reason = "login_back_off"
 
 	ReasonCHAPNotChosen      Reason = "chap_not_chosen"
@@ -117,6 +119,6 @@ var Reasons = []Reason{
 	ReasonLoginAuthRequired, ReasonLoginAuthMethod, ReasonLoginNoSession, ReasonLoginTooManyConns,
 	ReasonLoginNoTSIH, ReasonLoginAttach, ReasonLoginSuperseded, ReasonSessionsOfTarget,
 	ReasonSessionsOfInitiator, ReasonTooManyLogins, ReasonTooManyLoginsFromSource,
-	ReasonLoginBackOff, ReasonCHAPNotChosen, ReasonCHAPSequence, ReasonCHAPAlgorithm,
+	ReasonLoginLineTooLong, ReasonLoginBackOff, ReasonLoginNothingSaid, ReasonCHAPNotChosen, ReasonCHAPSequence, ReasonCHAPAlgorithm,
 	ReasonCHAPMalformed, ReasonCHAPFailed, ReasonCHAPReflected, ReasonCHAPNoTargetSecret,
 }

@@ -30,7 +30,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards all below; never held during a call out
 	portals  map[string]*portal
-	waiting  map[net.Conn]struct{} // connections in login
+	waiting  map[net.Conn]struct{} // connections in login, and in line
 	conns    map[*conn]struct{}
 	sessions sessionTable
 	idle     chan struct{} // closed when the last connection is gone, while draining
@@ -186,6 +186,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	s.state.Store(stateClosed)
+	for _, v := range s.gate.close() {
+		s.sendAway(v, ReasonShutdown)
+	}
 	s.mu.Lock()
 	for nc := range s.waiting {
 		nc.Close()
