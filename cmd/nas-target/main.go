@@ -71,7 +71,7 @@ func newRoot() *cobra.Command {
 		return &codedError{exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(newServe(), newBench(), newConfig(), newVersion(),
-		newStatus(), newPR(), newSession(), newTarget(), newLUN(), newPortal(), newInitiator())
+		newStatus(), newPR(), newSession(), newTarget(), newLUN(), newPortal(), newInitiator(), newLog())
 	return root
 }
 

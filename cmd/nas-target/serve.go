@@ -50,7 +50,7 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	if dataDir != "" {
 		conf.DataDir = dataDir
 	}
-	log, err := newLogger(conf.Log, stderr)
+	log, level, err := newLogger(conf.Log, stderr)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, Sockets: listeners(manager)})
+	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, LogLevel: level, Sockets: listeners(manager)})
 	if err != nil {
 		var inUse *daemon.InUseError
 		if errors.As(err, &inUse) {
@@ -91,11 +91,12 @@ func loadConfig(file string) (*config.Config, error) {
 	return config.Load(file)
 }
 
-// newLogger writes one line per event: for people, or as JSON for programs.
-func newLogger(c config.Log, w io.Writer) (*zap.Logger, error) {
-	level, err := zapcore.ParseLevel(c.Level)
+// newLogger writes one line per event: for people, or as JSON for programs. Its
+// level can be changed.
+func newLogger(c config.Log, w io.Writer) (*zap.Logger, zap.AtomicLevel, error) {
+	level, err := zap.ParseAtomicLevel(c.Level)
 	if err != nil {
-		return nil, err
+		return nil, level, err
 	}
 	e := zap.NewProductionEncoderConfig()
 	e.EncodeTime = zapcore.ISO8601TimeEncoder
@@ -106,7 +107,7 @@ func newLogger(c config.Log, w io.Writer) (*zap.Logger, error) {
 		e.ConsoleSeparator = "  "
 		encoder = zapcore.NewConsoleEncoder(e)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), nil
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), level, nil
 }
 
 // showLab tells a newcomer what runs and what to try next.

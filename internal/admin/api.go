@@ -49,6 +49,7 @@ func New(o Options) *API {
 	a.sessionOperations(api)
 	a.historyOperations(api)
 	a.eventOperation(api)
+	a.logOperations(api)
 	a.probes()
 	return a
 }

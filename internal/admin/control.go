@@ -41,12 +41,16 @@ type (
 		LUN   string
 		Bytes int64
 	}
+
+	// SetLogLevel lets the daemon log more or less until it ends.
+	SetLogLevel struct{ Level string }
 )
 
 func (KillSession) change()       {}
 func (ClearReservations) change() {}
 func (ClearFailure) change()      {}
 func (Resize) change()            {}
+func (SetLogLevel) change()       {}
 
 // What Apply may fail with. The API answers 404, 412 and 409.
 var (

@@ -11,6 +11,7 @@ type Status struct {
 	DataDir  string    `json:"data_dir"`
 	Ready    bool      `json:"ready" doc:"every configured LUN and portal is served"`
 	Problems []Problem `json:"problems" doc:"what the daemon itself found wrong"`
+	LogLevel string    `json:"log_level" enum:"debug,info,warn,error"`
 
 	Portals  []Portal  `json:"portals"`
 	Targets  []Target  `json:"targets"`

@@ -29,6 +29,7 @@ const (
 	ActionClear        = "clear"
 	ActionClearFailure = "clear-failure"
 	ActionResize       = "resize"
+	ActionLogLevel     = "log-level"
 	ActionStart        = "start"
 )
 
@@ -40,6 +41,7 @@ var actionWords = map[string][2]string{
 	ActionClear:        {"cleared the reservations of", "clearing the reservations of"},
 	ActionClearFailure: {"cleared the failure of", "clearing the failure of"},
 	ActionResize:       {"resized", "resizing"},
+	ActionLogLevel:     {"set the log level", "setting the log level"},
 	ActionStart:        {"started", "starting"},
 }
 

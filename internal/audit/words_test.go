@@ -89,6 +89,7 @@ func TestWordsOfOtherEntries(t *testing.T) {
 		"operator uid 0 killed a session: 3 of node1":                    {Kind: KindAdmin, Action: ActionKill, Result: Granted, Detail: "3 of node1", By: root},
 		"operator uid 0 cleared the failure of shared: EIO":              {Kind: KindAdmin, Action: ActionClearFailure, LUN: "shared", Result: Granted, Detail: "EIO", By: root},
 		"operator uid 0 was refused clearing the reservations of shared": {Kind: KindAdmin, Action: ActionClear, LUN: "shared", Result: "refused", By: root},
+		"operator uid 0 set the log level: debug":                        {Kind: KindAdmin, Action: ActionLogLevel, Result: Granted, Detail: "debug", By: root},
 		"nas-target started: version 1":                                  {Kind: KindAdmin, Action: ActionStart, Result: Granted, Detail: "version 1"},
 		"nas-target something new":                                       {Kind: KindAdmin, Action: "something new", Result: Granted},
 	} {

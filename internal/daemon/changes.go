@@ -45,6 +45,9 @@ func (c *control) apply(e *audit.Entry, ifVersion string, change admin.Change) e
 	case admin.Resize:
 		e.Action, e.LUN = audit.ActionResize, x.LUN
 		return c.resize(e, ifVersion, x)
+	case admin.SetLogLevel:
+		e.Action, e.Detail = audit.ActionLogLevel, x.Level
+		return c.d.setLogLevel(x.Level)
 	}
 	return fmt.Errorf("%w: this daemon does not know such a change", admin.ErrRefused)
 }

@@ -33,7 +33,7 @@ func (c *control) Status(context.Context) admin.Status {
 	now := time.Now()
 	s := admin.Status{
 		Time: now, Version: Version, PID: os.Getpid(), Started: d.started, DataDir: d.dir.root,
-		Ready: d.ready.Load(), Problems: d.problems(),
+		Ready: d.ready.Load(), Problems: d.problems(), LogLevel: d.logLevel(),
 	}
 	seen := d.sessions()
 	s.Sessions = seen.list

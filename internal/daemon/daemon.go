@@ -41,6 +41,10 @@ func revision() string {
 type Options struct {
 	Log *zap.Logger // nil: nothing is logged
 
+	// LogLevel is the level of Log, which operators may change. The zero value
+	// stands for a level that cannot be changed.
+	LogLevel zap.AtomicLevel
+
 	// Sockets that listen already. A portal takes the one with its address;
 	// one that no portal takes is an error. Start closes them if it fails.
 	Sockets []net.Listener
@@ -50,6 +54,7 @@ type Options struct {
 type Daemon struct {
 	conf    *config.Config
 	news    *news
+	level   zap.AtomicLevel
 	started time.Time
 
 	dir     *dataDir
@@ -78,7 +83,7 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	d := &Daemon{conf: conf, news: newNews(o.Log), started: time.Now(), units: map[string]*unit{}, sockets: sockets{slices.Clone(o.Sockets)}}
+	d := &Daemon{conf: conf, news: newNews(o.Log), level: o.LogLevel, started: time.Now(), units: map[string]*unit{}, sockets: sockets{slices.Clone(o.Sockets)}}
 	d.metrics = metrics.New(Version, d.figures)
 	if err := d.start(ctx); err != nil {
 		stop, cancel := context.WithCancel(ctx)

@@ -42,7 +42,7 @@ type Applied struct {
 func New() *Cluster {
 	c := &Cluster{Feed: admin.NewFeed(256)}
 	c.Now = admin.Status{
-		Time: Noon.Add(2 * time.Hour), Version: "1.2.3", PID: 4711, Started: Noon.Add(-72 * time.Hour), DataDir: "/var/lib/nas-target", Ready: true,
+		Time: Noon.Add(2 * time.Hour), Version: "1.2.3", PID: 4711, Started: Noon.Add(-72 * time.Hour), DataDir: "/var/lib/nas-target", Ready: true, LogLevel: "info",
 		Portals: []admin.Portal{{Group: 1, Address: "192.0.2.5:3260", Sessions: 2}, {Group: 2, Address: "198.51.100.5:3260", Sessions: 2}},
 		Targets: []admin.Target{{
 			Name: Target, Alias: "cluster storage", PortalGroups: []uint16{1, 2}, Access: "listed",
@@ -305,6 +305,8 @@ func (c *Cluster) Apply(ctx context.Context, ifVersion string, change admin.Chan
 			return fmt.Errorf("%w: %s only grows", admin.ErrRefused, x.LUN)
 		}
 		l.Bytes = x.Bytes
+	case admin.SetLogLevel:
+		c.Now.LogLevel = x.Level
 	}
 	return nil
 }
