@@ -106,6 +106,9 @@ type LUN struct {
 	ReadOnly          bool   `mapstructure:"read_only"`
 	NAA               string `mapstructure:"naa"`    // takes over another target's identifier
 	Serial            string `mapstructure:"serial"` // takes over another target's serial number
+	// EraseSpeed is how many bytes per second FORMAT UNIT and SANITIZE write at
+	// most; 0: as many as they can.
+	EraseSpeed int64 `mapstructure:"erase_speed"`
 
 	// Options are the backstore's own: a pointer to the options struct of its
 	// kind (backstore.Kind.NewOptions).

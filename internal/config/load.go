@@ -134,7 +134,7 @@ func decode(data []byte) (*Config, error) {
 	}
 	var c Config
 	if err := v.UnmarshalExact(&c, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
-		withDefaults, addresses, durations, strict)), noGuessing); err != nil {
+		withDefaults, addresses, durations, sizes, strict)), noGuessing); err != nil {
 		return nil, err
 	}
 	return &c, decodeOptions(&c)
@@ -220,7 +220,7 @@ func decodeOptions(c *Config) error {
 	return errors.Join(all...)
 }
 
-// sizes lets every 64-bit number of a backstore be written as a size.
+// sizes lets every 64-bit number be written as a size.
 func sizes(from, to reflect.Type, value any) (any, error) {
 	if s, ok := value.(string); ok && to == reflect.TypeFor[int64]() {
 		return ParseSize(s)

@@ -15,6 +15,10 @@ import (
 // maxLUN is the largest number that flat space addressing can name. SAM-5 4.7.7.3.
 const maxLUN = 1<<14 - 1
 
+// minEraseSpeed keeps out numbers that were not meant as bytes: an erasure
+// would take years, and the LUN serves nothing meanwhile.
+const minEraseSpeed = 1 << 20
+
 // validate looks at what the values mean, alone and together.
 func validate(c *Config, report func(path, reason string)) {
 	if c.DataDir == "" {
@@ -202,6 +206,9 @@ func validateLUN(l *LUN, path string, report func(path, reason string)) {
 	}
 	if p := l.PhysicalBlockSize; p != 0 && (p < l.BlockSize || p > 64<<10 || p&(p-1) != 0) {
 		report(path+".physical_block_size", fmt.Sprintf("%d is no power of two from block_size to 65536", p))
+	}
+	if s := l.EraseSpeed; s != 0 && s < minEraseSpeed {
+		report(path+".erase_speed", "must be at least 1MiB (each second), or 0 for no limit")
 	}
 	if l.NAA != "" {
 		if _, err := ParseNAA(l.NAA); err != nil {

@@ -98,6 +98,7 @@ func unitConfig(c *config.LUN, id *identity, store backstore.Store, events *scsi
 			Vendor: vendor, Product: product, Revision: revision(),
 		},
 		BlockSize: c.BlockSize, PhysicalBlock: c.PhysicalBlockSize, ReadOnly: c.ReadOnly, WriteCache: c.WriteCache, Events: events,
+		EraseSpeed: c.EraseSpeed,
 	}
 	if c.NAA != "" {
 		uc.NAA, _ = config.ParseNAA(c.NAA) // validated

@@ -10,6 +10,7 @@ import (
 type background struct {
 	running sync.WaitGroup
 	closing atomic.Bool
+	stop    chan struct{} // closed with closing
 
 	mu       sync.Mutex
 	flushing bool
@@ -20,6 +21,8 @@ type background struct {
 // and goes on when a unit with the same memory is built again. Detach the
 // nexuses before and close the medium afterwards.
 func (u *Unit) Close() {
-	u.behind.closing.Store(true)
+	if !u.behind.closing.Swap(true) {
+		close(u.behind.stop)
+	}
 	u.behind.running.Wait()
 }

@@ -136,7 +136,13 @@ func (u *Unit) erase(e Erase) error {
 		case f.thin:
 			return u.walk(0, 1, sweepBytes, u.discardRaw)
 		case u.caps.zero != nil:
-			return u.walk(0, 1, sweepBytes, u.zeroRaw)
+			p := u.newPace()
+			return u.walk(0, 1, sweepBytes, func(e extent) error {
+				if err := p.wait(e.n << f.shift); err != nil {
+					return err
+				}
+				return u.zeroRaw(e)
+			})
 		}
 		return u.overwrite(Erase{Pattern: "\x00", Passes: 1})
 	case EraseOverwrite:
@@ -148,12 +154,15 @@ func (u *Unit) erase(e Erase) error {
 // overwrite writes the pattern over every block, each pass through to stable
 // storage before the next.
 func (u *Unit) overwrite(e Erase) error {
-	f := u.conf.Load()
+	f, p := u.conf.Load(), u.newPace()
 	buf := pool.Get(chunkBytes)
 	defer buf.Release()
 	for pass := range int(e.Passes) {
 		fillPattern(buf.B, e.Pattern, int(f.blockSize), e.Invert && pass%2 == 1)
 		err := u.walk(pass, int(e.Passes), chunkBytes, func(e extent) error {
+			if err := p.wait(e.n << f.shift); err != nil {
+				return err
+			}
 			return u.put(buf.B[:e.n<<f.shift], e.lba)
 		})
 		if err != nil {
@@ -169,7 +178,7 @@ func (u *Unit) overwrite(e Erase) error {
 // eraseBlocks overwrites what holds data with zeros, so that it is not just
 // unlinked, and then gives the space back.
 func (u *Unit) eraseBlocks() error {
-	f := u.conf.Load()
+	f, p := u.conf.Load(), u.newPace()
 	passes := 1
 	if f.thin {
 		passes = 2
@@ -185,6 +194,9 @@ func (u *Unit) eraseBlocks() error {
 			}
 			n = min(n, e.n)
 			if state == lbaMapped {
+				if err := p.wait(n << f.shift); err != nil {
+					return err
+				}
 				if err := u.put(buf.B[:n<<f.shift], e.lba); err != nil {
 					return err
 				}
@@ -200,6 +212,35 @@ func (u *Unit) eraseBlocks() error {
 		return err
 	}
 	return u.walk(1, passes, sweepBytes, u.discardRaw)
+}
+
+// pace holds an erase to the speed that the configuration allows, so that the
+// units beside it keep theirs.
+type pace struct {
+	speed int64 // bytes per second; 0: as fast as the medium
+	next  time.Time
+	stop  <-chan struct{}
+}
+
+func (u *Unit) newPace() *pace { return &pace{speed: u.eraseSpeed, stop: u.behind.stop} }
+
+// wait returns when n more bytes may be written. What is saved up while there
+// is nothing to write is not spent later.
+func (p *pace) wait(n uint64) error {
+	if p.speed == 0 {
+		return nil
+	}
+	now := time.Now()
+	if d := p.next.Sub(now); d > 0 {
+		select {
+		case <-time.After(d):
+			now = p.next
+		case <-p.stop:
+			return errClosing
+		}
+	}
+	p.next = now.Add(time.Duration(float64(n) / float64(p.speed) * float64(time.Second)))
+	return nil
 }
 
 // walk calls f for pieces of the whole medium in order and keeps the progress

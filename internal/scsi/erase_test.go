@@ -398,3 +398,45 @@ type vastMedium struct{ *memMedium }
 func (vastMedium) Size() int64 { return 4 * sweepBytes }
 
 func (m vastMedium) Discard(off, n int64) error { return m.memMedium.Discard(0, 512) }
+
+// An erasure keeps to its speed, pass for pass, spends nothing that it has
+// saved up where there was nothing to write, and stops at once when the unit
+// is closed.
+func TestEraseSpeed(t *testing.T) {
+	const speed = 1 << 20 // a piece a second
+	for name, c := range map[string]struct {
+		thin bool
+		cdb  string
+		list []byte
+		want time.Duration
+	}{
+		"overwrite":                 {true, overwriteCDB(0, 5), overwriteList(2, "z"), 7 * time.Second},
+		"block erase":               {true, blockErase, nil, 2 * time.Second},
+		"format, nothing is stored": {true, formatNow, nil, 0},
+		"format":                    {false, formatNow, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := &keeper{}
+				m := newMem(4 << 20)
+				b := newBenchOn(t, m, m, k.config, func(u *UnitConfig) { u.EraseSpeed, u.Thin = speed, c.thin })
+				require.NoError(t, b.unit.put(pattern(1<<20, 1), 0))
+				require.NoError(t, b.unit.put(pattern(2<<20, 1), 4096))
+				start := time.Now()
+				b.good(c.cdb, c.list)
+				require.Equal(t, c.want, time.Since(start).Truncate(100*time.Millisecond))
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		b := newBench(t, k.config, func(c *UnitConfig) { c.EraseSpeed = 1 << 10 })
+		b.fill(0, benchBlocks)
+		b.good(overwriteCDB(0x80, 5), overwriteList(2, "z"))
+		synctest.Wait()
+		start := time.Now()
+		b.unit.Close()
+		require.Zero(t, time.Since(start))
+		require.Equal(t, EraseOverwrite, k.now().Erase.Kind, "and goes on when it is built again")
+	})
+}

@@ -30,10 +30,11 @@ type UnitConfig struct {
 	ReadOnly      bool
 	WriteCache    bool // WCE: GOOD before the data are durable
 	Rotational    bool
-	Thin          bool // UNMAP and friends deallocate, if the medium can
-	MaxTransfer   int  // bytes of one command; 0: DefaultMaxTransfer
-	UnmapUnit     int  // allocation unit of the medium, bytes; 0: PhysicalBlock
-	UnmapOffset   int  // of the first allocation unit, bytes
+	Thin          bool  // UNMAP and friends deallocate, if the medium can
+	MaxTransfer   int   // bytes of one command; 0: DefaultMaxTransfer
+	UnmapUnit     int   // allocation unit of the medium, bytes; 0: PhysicalBlock
+	UnmapOffset   int   // of the first allocation unit, bytes
+	EraseSpeed    int64 // bytes per second that FORMAT UNIT and SANITIZE write; 0: as many as they can
 	Events        *Events
 
 	// SetAccess, if not nil, lets initiators change ALUA states by SET TARGET
@@ -58,7 +59,8 @@ type Unit struct {
 	pr     *pr.Unit
 	events *Events
 
-	setAccess func(map[uint16]AccessState) error
+	setAccess  func(map[uint16]AccessState) error
+	eraseSpeed int64 // bytes per second; 0: no limit
 
 	conf   atomic.Pointer[conf] // what I/O reads; replaced whole, under mu
 	inline atomic.Int32         // calls on transports' goroutines
@@ -114,6 +116,8 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 	u.data.max, u.data.spares, u.ctl.max = unitWorkers, spareWorkers, 1
 	u.id.complete()
 	u.ranges = newRangeLock()
+	u.behind.stop = make(chan struct{})
+	u.eraseSpeed = c.EraseSpeed
 	u.born = unitsBuilt.Add(1)
 	u.setAccess = c.SetAccess
 	u.memory.now, u.memory.save = c.Memory, c.Remember
