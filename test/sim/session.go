@@ -57,9 +57,12 @@ func (r *Remote) Login(who Who) (Host, error) {
 	}
 	if r.Connections > 1 {
 		// Commands overtake each other between connections. Data that nobody
-		// asked for would come before the turn of their command.
+		// asked for would come before the turn of their command. Without the
+		// fence an answer may still be under way on one connection when the
+		// function that ended its task is answered on another. RFC 7143 §13.23
 		cfg.Keys = append(cfg.Keys, initiator.Key{Name: "MaxConnections", Value: strconv.Itoa(maxConnections)},
-			initiator.Key{Name: "InitialR2T", Value: "Yes"})
+			initiator.Key{Name: "InitialR2T", Value: "Yes"},
+			initiator.Key{Name: "TaskReporting", Value: "ResponseFence"})
 	}
 	s, err := initiator.Dial(ctx, cfg)
 	if err != nil {
