@@ -55,12 +55,19 @@ func (a *API) lunOperations(api huma.API) {
 		})
 
 	huma.Register(api, get("list-reservations", "/v1/reservations", "Who holds which LUN, who is registered, and what is wrong with it"),
-		func(ctx context.Context, _ *struct{}) (*answer[list[Reservations]], error) {
+		func(ctx context.Context, in *struct {
+			Rows int `query:"rows" minimum:"0" doc:"at most so many registrations and so many other sessions of each LUN, what matters most first; 0: all"`
+		}) (*answer[list[Reservations]], error) {
 			var all []Reservations
 			for _, l := range luns(a.o.Control.Status(ctx)) {
-				all = append(all, l.Reservations)
+				all = append(all, l.Reservations.atMost(in.Rows))
 			}
 			return listOf(all), nil
+		})
+
+	huma.Register(api, get("traffic", "/v1/traffic", "What the LUNs did in the last ten minutes"),
+		func(ctx context.Context, _ *struct{}) (*answer[list[Past]], error) {
+			return listOf(a.o.Control.Past(ctx)), nil
 		})
 
 	huma.Register(api, get("show-reservations", "/v1/luns/{lun}/reservations", "Who holds a LUN, who is registered, and what is wrong with it", http.StatusNotFound),

@@ -19,12 +19,14 @@ func (a *API) sessionOperations(api huma.API) {
 		func(ctx context.Context, in *struct {
 			Initiator string `query:"initiator" doc:"only those whose host, node or port name is this"`
 			Target    string `query:"target" doc:"only those of this target"`
+			Find      string `query:"find" doc:"only those with this somewhere in their names or addresses"`
 			Offset    int    `query:"offset" minimum:"0"`
 			Limit     int    `query:"limit" minimum:"1" maximum:"20000" default:"1000"`
 		}) (*answer[list[Session]], error) {
 			all := a.o.Control.Status(ctx).Sessions
 			all = slices.DeleteFunc(all, func(s Session) bool {
-				return in.Initiator != "" && !s.is(in.Initiator) || in.Target != "" && !strings.HasPrefix(s.Target, in.Target+",") && s.Target != in.Target
+				return in.Initiator != "" && !s.is(in.Initiator) || in.Target != "" && !strings.HasPrefix(s.Target, in.Target+",") && s.Target != in.Target ||
+					in.Find != "" && !s.mentions(in.Find)
 			})
 			slices.SortStableFunc(all, func(a, b Session) int {
 				switch x, y := a.waiting(), b.waiting(); {
@@ -72,6 +74,15 @@ func (a *API) sessionOperations(api huma.API) {
 func (s Session) is(name string) bool {
 	node, _, _ := strings.Cut(s.Initiator, ",i,0x")
 	return strings.EqualFold(name, s.Host) || strings.EqualFold(name, node) || strings.EqualFold(name, s.Initiator)
+}
+
+// mentions reports whether a part of a name or an address of the session's
+// machine is text, in whatever case.
+func (s Session) mentions(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc([]string{s.Initiator, s.Host, s.Alias, s.Address, s.User}, func(of string) bool {
+		return strings.Contains(strings.ToLower(of), text)
+	})
 }
 
 func (s Session) waiting() float64 {

@@ -78,6 +78,11 @@ func (c *Client) LUNs(ctx context.Context) ([]LUN, error) {
 	return items[LUN](ctx, c, "/v1/luns")
 }
 
+// Past tells what the LUNs did in the last minutes.
+func (c *Client) Past(ctx context.Context) ([]Past, error) {
+	return items[Past](ctx, c, "/v1/traffic")
+}
+
 // LUN shows one logical unit.
 func (c *Client) LUN(ctx context.Context, name string) (LUN, error) {
 	return ask[LUN](ctx, c, "/v1/luns/"+url.PathEscape(name))

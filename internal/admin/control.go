@@ -11,6 +11,9 @@ type Control interface {
 	// Status is a picture of everything, taken now. It does not wait for I/O.
 	Status(context.Context) Status
 
+	// Past returns what the LUNs did in the last minutes.
+	Past(context.Context) []Past
+
 	// History returns entries of the audit trail, newest first.
 	History(context.Context, HistoryQuery) (History, error)
 

@@ -112,6 +112,18 @@ type Rate struct {
 	WriteLatency float64 `json:"write_seconds"`
 }
 
+// Past is what a LUN did in the last minutes.
+type Past struct {
+	LUN    string   `json:"lun"`
+	Points []Moment `json:"points" doc:"oldest first; a few seconds lie between two"`
+}
+
+// Moment is a Rate over the seconds before a moment.
+type Moment struct {
+	Time time.Time `json:"time"`
+	Rate
+}
+
 // Reservations is who holds a logical unit, and who may.
 type Reservations struct {
 	Version    string `json:"version" doc:"changes whenever the reservation or a registration does; the ETag"`
@@ -129,7 +141,14 @@ type Reservations struct {
 	Made           Origin         `json:"made,omitzero" doc:"what made the reservation; absent if that is not known"`
 	Registrations  []Registration `json:"registrations"`
 	Others         []Bystander    `json:"others" doc:"sessions that are not registered"`
+	LeftOut        LeftOut        `json:"left_out,omitzero" doc:"what did not fit into the rows that were asked for"`
 	Findings       []Problem      `json:"findings" doc:"the diagnosis, gravest first"`
+}
+
+// LeftOut counts the rows that an answer does not show.
+type LeftOut struct {
+	Registrations int `json:"registrations,omitempty"`
+	Others        int `json:"others,omitempty"`
 }
 
 // Origin says which command made something what it is.

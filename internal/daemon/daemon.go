@@ -72,6 +72,8 @@ type Daemon struct {
 	trail, logins *audit.Trail
 	feed          *admin.Feed
 	conflicts     conflicts
+	past          past
+	forget        func() // ends what keeps past; nil: nothing does
 	doors         []*admin.Server
 	page          netip.AddrPort // zero: there is none
 	pageFailure   error
@@ -126,6 +128,7 @@ func (d *Daemon) start(ctx context.Context) error {
 	if err := d.openPortals(); err != nil {
 		return err
 	}
+	d.forget = d.remember()
 	if err := d.openDoors(); err != nil {
 		return err
 	}
@@ -196,6 +199,9 @@ func (d *Daemon) Stop(ctx context.Context) error {
 		errs = append(errs, ignoreCanceled(d.server.Shutdown(ctx)))
 	}
 	errs = append(errs, d.closeDoors(ctx))
+	if d.forget != nil {
+		d.forget()
+	}
 	for _, u := range d.units {
 		u.scsi.Close()
 		if err := u.store.Close(); err != nil {

@@ -21,7 +21,7 @@ func TestLogLevelChangesAtRunTime(t *testing.T) {
 	require.NoError(t, err)
 	defer stopTest(t, d)
 	ctx, c := t.Context(), ask(t, dir)
-	_, u := node(t, d, "node1", 1)
+	s, u := node(t, d, "node1", 1)
 	nonsense := func() int {
 		require.Error(t, u.Write(ctx, 1<<40, make([]byte, 512)), "the disk ends before")
 		return seen.FilterMessage("command refused").Len()
@@ -39,6 +39,7 @@ func TestLogLevelChangesAtRunTime(t *testing.T) {
 	h, err := c.History(ctx, admin.HistoryQuery{Kind: "admin"})
 	require.NoError(t, err)
 	require.Contains(t, h.Entries[0].Text, "set the log level: error")
+	require.NoError(t, s.Close())
 }
 
 // A log that the daemon did not make keeps its level, and says so.

@@ -53,7 +53,12 @@ func (r *rates) note(unit string, at time.Time, total scsi.Totals) *admin.Rate {
 	return rate
 }
 
+// between is what a unit did from a to b; nil if they are of two units that had
+// the name one after the other.
 func between(a, b sample) *admin.Rate {
+	if b.total.ReadBytes < a.total.ReadBytes || b.total.WriteBytes < a.total.WriteBytes {
+		return nil
+	}
 	s := b.at.Sub(a.at).Seconds()
 	per := func(f func(*scsi.Totals) uint64) float64 { return float64(f(&b.total)-f(&a.total)) / s }
 	mean := func(c scsi.OpClass) float64 {

@@ -24,6 +24,7 @@ type Cluster struct {
 	sync.Mutex
 	Now     admin.Status
 	Entries []admin.HistoryEntry // oldest first
+	Before  []admin.Past
 	Feed    *admin.Feed
 
 	Changes []Applied // what Apply was asked for
@@ -220,6 +221,13 @@ func version(v ...any) string {
 	b, _ := json.Marshal(v)
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:6])
+}
+
+// Past returns Before.
+func (c *Cluster) Past(context.Context) []admin.Past {
+	c.Lock()
+	defer c.Unlock()
+	return slices.Clone(c.Before)
 }
 
 // History pages through Entries.
