@@ -73,21 +73,27 @@ func (t Tool) List(ctx context.Context) ([]string, error) {
 	return tests, nil
 }
 
+// longest names the tests that take longer than others, and how long.
+var longest = map[string]time.Duration{
+	"Sanitize.Reset": 3 * time.Minute, // it looks whether the erasure has ended once a minute
+}
+
 // broken names the tests of the tool that say nothing about any target, and
 // why. They are not run, and never count as passed.
 var broken = map[string]string{
 	"iSCSITMF.LUNResetSimpleAsync": "run alone it fails before its request has left, run after its predecessor it passes without sending one",
 }
 
-// Run runs one test against the LUN at url. The LUN loses its data. The same
-// URL serves as the second path: the tool logs in twice.
-func (t Tool) Run(ctx context.Context, test, url string) Result {
+// Run runs one test against the LUN at url, which is the LUN at path2 too. It
+// loses its data.
+func (t Tool) Run(ctx context.Context, test, url, path2 string) Result {
+	t.Limit = max(t.Limit, longest[test])
 	if why := broken[test]; why != "" {
 		return Result{Test: test, Status: Broken, Reason: why}
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.Limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, t.Path, "--dataloss", "--allow-sanitize", "--Verbose-scsi", "--test=ALL."+test, url, url)
+	cmd := exec.CommandContext(ctx, t.Path, "--dataloss", "--allow-sanitize", "--Verbose-scsi", "--test=ALL."+test, url, path2)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -33,10 +33,21 @@ func startNAS(ctx context.Context, dir string, port int, d Disk) (*Target, error
 	if err != nil {
 		return nil, err
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	addr, also := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)
 	conf := filepath.Join(dir, "nas-target.yaml")
-	text := fmt.Sprintf(`portals:
+	medium := "backstore: file\n        path: " + d.Path
+	if d.RAM != 0 {
+		medium = fmt.Sprintf("backstore: ram\n        size: %d", d.RAM)
+	}
+	ping := "5s"
+	if d.NoPings {
+		ping = "0s"
+	}
+	text := fmt.Sprintf(`limits: {ping_interval: %s}
+portals:
   - group: 1
+    listen: ["%s"]
+  - group: 2
     listen: ["%s"]
 targets:
   - name: %s
@@ -44,11 +55,11 @@ targets:
     luns:
       - lun: 1
         name: disk
-        backstore: file
-        path: %s
         physical_block_size: %d
         read_only: %t
-`, addr, nasIQN, d.Path, d.PhysicalBlock, d.ReadOnly)
+        erase_speed: %d
+        %s
+`, ping, addr, also, nasIQN, d.PhysicalBlock, d.ReadOnly, d.EraseSpeed, medium)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -61,5 +72,5 @@ targets:
 	if err := await(ctx, p, addr); err != nil {
 		return nil, err
 	}
-	return &Target{Addr: addr, IQN: nasIQN, LUN: 1, proc: p}, nil
+	return &Target{Addr: addr, Also: also, IQN: nasIQN, LUN: 1, proc: p}, nil
 }

@@ -19,6 +19,9 @@ type Disk struct {
 
 	PhysicalBlock int // bytes; 0: the default
 	ReadOnly      bool
+	EraseSpeed    int64 // bytes per second of FORMAT UNIT and SANITIZE; 0: no limit
+	RAM           int64 // not the file: a disk of so many bytes in memory
+	NoPings       bool  // initiators may be silent
 }
 
 // Kind knows how to start one sort of target.
@@ -46,6 +49,7 @@ func ByName(name string) (Kind, error) {
 type Target struct {
 	Kind string
 	Addr string // host:port
+	Also string // host:port of another target port, if it has one
 	IQN  string
 	LUN  int
 
@@ -107,6 +111,15 @@ func FreePort() (int, error) {
 // URL addresses the LUN in libiscsi's form.
 func (t *Target) URL() string {
 	return fmt.Sprintf("iscsi://%s/%s/%d", t.Addr, t.IQN, t.LUN)
+}
+
+// Path2 addresses the LUN by another way: another target port where there is
+// one, another session where there is not.
+func (t *Target) Path2() string {
+	if t.Also == "" {
+		return t.URL()
+	}
+	return fmt.Sprintf("iscsi://%s/%s/%d", t.Also, t.IQN, t.LUN)
 }
 
 // PID is the process's id.

@@ -63,7 +63,7 @@ func run() error {
 	var all []conformance.Result
 	if *url != "" {
 		for _, test := range chosen {
-			r := tool.Run(ctx, test, *url)
+			r := tool.Run(ctx, test, *url, *url)
 			show(r)
 			all = append(all, r)
 		}
