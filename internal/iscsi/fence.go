@@ -140,4 +140,6 @@ func (s *session) conclude(m *tmf) {
 }
 
 // touches reports whether m ends tasks of the unit.
-func (m *tmf) touches(l scsi.LUN) bool { return m.fn == scsi.TargetWarmReset || m.lun == l }
+func (m *tmf) touches(l scsi.LUN) bool {
+	return m.fn == scsi.TargetWarmReset || m.fn == scsi.TargetColdReset || m.lun == l
+}

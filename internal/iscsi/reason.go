@@ -19,6 +19,7 @@ const (
 	ReasonHeaderDigest       Reason = "header_digest"
 	ReasonHeldTooMuch        Reason = "held_too_much"
 	ReasonNexusReset         Reason = "nexus_reset"
+	ReasonColdReset          Reason = "target_cold_reset"
 	ReasonReinstated         Reason = "session_reinstated"
 	ReasonConnReinstated     Reason = "connection_reinstated"
 	ReasonSessionTimeout     Reason = "session_timeout"
@@ -104,7 +105,7 @@ const (
 var Reasons = []Reason{
 	ReasonPeerClosed, ReasonReadError, ReasonWriteError, ReasonSlowReader, ReasonDataOutStalled,
 	ReasonPDUStalled, ReasonPingTimeout, ReasonLogout, ReasonTargetOpcode,
-	ReasonDataSegmentTooLong, ReasonHeaderDigest, ReasonHeldTooMuch, ReasonNexusReset, ReasonReinstated,
+	ReasonDataSegmentTooLong, ReasonHeaderDigest, ReasonHeldTooMuch, ReasonNexusReset, ReasonColdReset, ReasonReinstated,
 	ReasonConnReinstated, ReasonSessionTimeout, ReasonTargetRemoved, ReasonShutdown, ReasonKilled,
 	ReasonCmdSNOutsideWindow, ReasonLoginAgain, ReasonSNACK, ReasonUnknownOpcode,
 	ReasonUnexpectedAHS, ReasonUnexpectedData, ReasonNOPNotImmediate, ReasonReservedITT,

@@ -138,6 +138,34 @@ func TestNoWriteAfterFunctionComplete(t *testing.T) {
 	}
 }
 
+// TARGET COLD RESET is not complete while a write is in the medium, and after
+// it every nexus finds the unit just powered on.
+func TestColdResetOfUnits(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		m := withSCSI(t, r)
+		i := r.login("")
+		i.Send(i.TestUnitReady(), nil)
+		checkCondition(i, i.ITT, scsi.UAPowerOn)
+		w := i.Write10(0, 1)
+		i.Send(w, fill('S'))
+		q := i.TMF(pdu.TMFTargetColdReset, 0)
+		i.Send(q, nil)
+		tmfAnswer(i, q, pdu.TMFRejected) // the write may still land
+		close(m.gate)
+		i.Silent(time.Second)
+		i.Send(i.TestUnitReady(), nil)
+		checkCondition(i, i.ITT, scsi.UAReset)
+
+		q = i.TMF(pdu.TMFTargetColdReset, 0)
+		i.Send(q, nil)
+		tmfAnswer(i, q, pdu.TMFComplete)
+		i.Closed()
+		i = r.login("")
+		i.Send(i.TestUnitReady(), nil)
+		checkCondition(i, i.ITT, scsi.UAPowerOn)
+	}, func(o *Options) { o.NoPings = true })
+}
+
 // A write that waits for its data when it is ended never reaches the medium.
 func TestResetEndsWritesThatWaitForData(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *rig) {

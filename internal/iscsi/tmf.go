@@ -44,7 +44,7 @@ func (c *conn) taskManagement(h *pdu.BHS, numbered bool) {
 	switch m.fn {
 	case scsi.AbortTask, scsi.QueryTask:
 		c.manageTask(m, &p)
-	case scsi.AbortTaskSet, scsi.ClearTaskSet, scsi.LogicalUnitReset, scsi.TargetWarmReset:
+	case scsi.AbortTaskSet, scsi.ClearTaskSet, scsi.LogicalUnitReset, scsi.TargetWarmReset, scsi.TargetColdReset:
 		c.endTaskSet(m)
 	case scsi.TaskReassign:
 		m.conclude(scsi.TMFResponse(pdu.TMFReassignNotSupported))
@@ -61,8 +61,6 @@ func (c *conn) taskManagement(h *pdu.BHS, numbered bool) {
 		}
 		c.sess.fail(ReasonNexusReset) // RFC 7144 §4.3: the response may not arrive
 	default:
-		// TARGET COLD RESET among them: it would have to drop the
-		// connection that asks. RFC 7143 §11.6.1 allows to refuse.
 		m.conclude(scsi.FunctionNotSupported)
 	}
 }
@@ -284,4 +282,17 @@ func (m *tmf) conclude(r scsi.TMFResponse) {
 	h := c.header()
 	p.Encode(h)
 	c.payload(h, nil)
+	if m.fn == scsi.TargetColdReset && r == scsi.FunctionComplete {
+		c.srv.powerOn(c.sess.key.target)
+	}
+}
+
+// powerOn ends all sessions with a target after TARGET COLD RESET, which is a
+// power-on event for initiators. RFC 7143 §11.5.1.
+func (s *Server) powerOn(target string) {
+	for _, sess := range s.sessions.all() {
+		if !sess.discovery() && sess.key.target == target {
+			sess.dismiss(ReasonColdReset)
+		}
+	}
 }

@@ -191,7 +191,6 @@ func TestTaskManagementAnswers(t *testing.T) {
 		{1, pdu.TMFLogicalUnitReset, 7 << 48, pdu.TMFNoLUN},
 		{1, pdu.TMFAbortTaskSet, 7 << 48, pdu.TMFNoLUN},
 		{1, pdu.TMFClearACA, 0, pdu.TMFNotSupported},
-		{1, pdu.TMFTargetColdReset, 0, pdu.TMFNotSupported},
 		{1, pdu.TMFTaskReassign, 0, pdu.TMFReassignNotSupported},
 		{1, pdu.TMFQueryTask, 0, pdu.TMFNotSupported},
 		{1, pdu.TMFQueryTaskSet, 0, pdu.TMFNotSupported},
@@ -225,6 +224,67 @@ func TestTaskManagementAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TARGET COLD RESET is a power-on event: when its answer is out, all sessions
+// with the target end, and no write of theirs lands any more. RFC 7143 §11.5.1.
+func TestTargetColdReset(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("DefaultTime2Retain=20")
+		other := r.connect()
+		other.ISID[5] = 9
+		other.Login(testTarget, "")
+		r.attach = func(scsi.Nexus) (Target, error) { return iscsitest.NewTarget(), nil }
+		more := *r.node
+		more.Name = "iqn.2026-11.test:elsewhere"
+		r.srv.SetNodes([]*Node{r.node, &more})
+		elsewhere := r.connect()
+		elsewhere.Login("iqn.2026-11.test:elsewhere", "")
+		discovery := r.connect()
+		discovery.Login("", "")
+
+		kept := pending(r)
+		w := other.Write10(0, 1)
+		other.Send(w, make([]byte, 512))
+		require.Len(t, kept(), 1)
+		i.Send(i.Write10(8, 8), nil)
+		r2t, _ := iscsitest.Expect[*pdu.R2T](i)
+		q := i.TMF(pdu.TMFTargetColdReset, 0)
+		i.Send(q, nil)
+		i.Send(i.DataOut(r2t, 0, 0, true), make([]byte, 4096))
+		tmfAnswer(i, q, pdu.TMFComplete)
+		r.target.Finish(kept()[0])
+		for _, x := range []*iscsitest.Initiator{i, other} {
+			a, _ := iscsitest.Expect[*pdu.AsyncMessage](x)
+			require.Equal(t, pdu.AsyncSessionDropped, a.Event)
+		}
+		i.Closed()
+		other.Closed()
+		r.requireSaw(ReasonColdReset)
+		require.True(t, r.target.Detached())
+		require.Empty(t, r.target.Writes())
+		require.Len(t, r.srv.Sessions(), 2)
+		ping(elsewhere)
+		ping(discovery)
+		again := r.connect()
+		again.Login(testTarget, "")
+		ping(again)
+	})
+}
+
+// One that cannot be completed ends no session: it is not over.
+func TestTargetColdResetWhileStuck(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("")
+		r.target.OnManage = func(_ scsi.TaskMgmt, done func(scsi.TMFResponse, uint32)) bool {
+			done(scsi.FunctionRejected, 0)
+			return true
+		}
+		q := i.TMF(pdu.TMFTargetColdReset, 0)
+		i.Send(q, nil)
+		tmfAnswer(i, q, pdu.TMFRejected)
+		ping(i)
+	})
 }
 
 // RFC 7144 §4.

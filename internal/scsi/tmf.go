@@ -62,6 +62,9 @@ func (it *IT) Manage(m TaskMgmt, done func(r TMFResponse, info uint32)) {
 		for _, l := range v.luns {
 			x := v.find(NewLUN(l))
 			x.unit.reset(x, &d.drain)
+			if m.Function == TargetColdReset {
+				x.unit.forgetNexuses()
+			}
 		}
 		d.leave()
 		return
@@ -158,6 +161,15 @@ func (u *Unit) clearTaskSet(from *itl, d *drain) {
 		}
 		u.events.aborted(u, x.it.nexus, n, "clear-task-set")
 	}
+}
+
+// forgetNexuses makes every nexus that comes find the unit just powered on.
+// Reservations are another matter: they stand, or whoever was fenced could
+// undo it by resetting the target.
+func (u *Unit) forgetNexuses() {
+	u.mu.Lock()
+	clear(u.seen)
+	u.mu.Unlock()
 }
 
 // reset is LOGICAL UNIT RESET. SAM-5 6.3.3: all tasks end, the legacy

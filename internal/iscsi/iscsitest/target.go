@@ -213,7 +213,7 @@ func (x *Target) Manage(m scsi.TaskMgmt, done func(scsi.TMFResponse, uint32)) {
 	switch m.Function {
 	case scsi.AbortTask:
 		match = func(t *scsi.Task) bool { return t == m.Ref }
-	case scsi.TargetWarmReset:
+	case scsi.TargetWarmReset, scsi.TargetColdReset:
 		match = func(*scsi.Task) bool { return true }
 	case scsi.AbortTaskSet, scsi.ClearTaskSet, scsi.LogicalUnitReset:
 	case scsi.QueryTaskSet:
@@ -233,7 +233,7 @@ func (x *Target) Manage(m scsi.TaskMgmt, done func(scsi.TMFResponse, uint32)) {
 		done(scsi.FunctionNotSupported, 0)
 		return
 	}
-	if i, ok := m.LUN.Index(); m.Function != scsi.TargetWarmReset && (!ok || i != 0) {
+	if i, ok := m.LUN.Index(); m.Function != scsi.TargetWarmReset && m.Function != scsi.TargetColdReset && (!ok || i != 0) {
 		done(scsi.LUNDoesNotExist, 0)
 		return
 	}
