@@ -32,5 +32,6 @@ func newConfig() *cobra.Command {
 			return nil
 		},
 	})
+	c.AddCommand(newConfigImport())
 	return c
 }

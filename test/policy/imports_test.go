@@ -136,5 +136,5 @@ func TestJudgeRefuses(t *testing.T) {
 		})
 	}
 	require.Empty(t, judge("internal/scsi", []string{module + "/internal/pr", "sync/atomic"}))
-	require.Empty(t, judge("internal/config", []string{"github.com/gostor/gotgt/pkg/config"}))
+	require.Empty(t, judge("internal/config/importer", []string{"github.com/gostor/gotgt/pkg/config"}))
 }
