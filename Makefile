@@ -98,6 +98,16 @@ generate: ## run the generators; fails if the tree is not what they write
 	$(GO) generate ./...
 	@git diff --exit-code --stat || { echo "commit what the generators wrote"; exit 1; }
 
+.PHONY: deb release container
+deb: ## Debian package into dist/ (ARCH=arm64 for another machine)
+	@packaging/build deb $(ARCH)
+
+release: ## archives, Debian packages, SBOMs and checksums into dist/, the same bytes every time
+	@packaging/build release $(ARCH)
+
+container: ## container image, by podman, buildah or docker
+	@packaging/build container $(ARCH)
+
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
