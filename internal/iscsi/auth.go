@@ -91,7 +91,7 @@ func (a *authentication) step(l *login, offer pdu.Text) (pdu.Text, *LoginError) 
 		return reply, nil
 	}
 	more, done, err := a.chap.step(offer)
-	a.done = done
+	a.done = a.done || done
 	return append(reply, more...), err
 }
 

@@ -13,8 +13,10 @@ import (
 // nothing more until it is acknowledged itself. RFC 7143 §4.2.2.3.3.
 
 // fenceWait bounds each half of a fence: an initiator that does not
-// acknowledge must not hold everybody up.
-const fenceWait = 2 * time.Second
+// acknowledge must not hold everybody up. Usually its connection ends before,
+// because the ping that asks for the acknowledgement has no answer; a host that
+// is merely slow must not see the order broken.
+const fenceWait = 10 * time.Second
 
 // fenced reports whether responses of this session need fences at all.
 func (c *conn) fenced() bool {

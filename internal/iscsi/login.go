@@ -106,9 +106,6 @@ func (l *login) run() (*conn, *LoginError) {
 		if n > l.srv.opt.LoginRounds {
 			return nil, refuse(pdu.LoginInitiatorError, ReasonLoginRounds)
 		}
-		if err := l.checkStage(); err != nil {
-			return nil, err
-		}
 		if !l.told {
 			l.keys = l.srv.keysFor(l, offer)
 		}
@@ -244,21 +241,19 @@ func (l *login) checkHeader(h *pdu.BHS, room int) *LoginError {
 		return refuse(pdu.LoginInitiatorError, ReasonLoginContinue)
 	case r.ITT != f.ITT, r.ISID != f.ISID, r.TSIH != f.TSIH, r.CID != f.CID, r.VersionMin != f.VersionMin, r.VersionMax != f.VersionMax:
 		return refuse(pdu.LoginInitiatorError, ReasonLoginChanged)
+	case !l.legalStages():
+		return refuse(pdu.LoginInitiatorError, ReasonLoginStage)
 	}
 	return nil
 }
 
-// checkStage judges the stages of a complete request. RFC 7143 §6.3, §11.12.3.
-func (l *login) checkStage() *LoginError {
+// legalStages judges the stages of a request. RFC 7143 §6.3, §11.12.3.
+func (l *login) legalStages() bool {
 	r := &l.req
-	ok := r.CSG == l.stage && r.CSG <= pdu.OperationalNegotiation
-	if ok && r.Transit {
-		ok = r.NSG > r.CSG && (r.NSG == pdu.OperationalNegotiation || r.NSG == pdu.FullFeaturePhase)
+	if r.CSG != l.stage || r.CSG > pdu.OperationalNegotiation {
+		return false
 	}
-	if !ok {
-		return refuse(pdu.LoginInitiatorError, ReasonLoginStage)
-	}
-	return nil
+	return !r.Transit || r.NSG > r.CSG && (r.NSG == pdu.OperationalNegotiation || r.NSG == pdu.FullFeaturePhase)
 }
 
 // identify finds out, from the first request, who wants to log in where, and

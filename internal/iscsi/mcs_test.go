@@ -219,20 +219,26 @@ func TestResetAcrossConnections(t *testing.T) {
 	}
 }
 
-// An initiator that does not acknowledge holds nobody up for ever.
+// An initiator that does not acknowledge holds nobody up for ever: its
+// connection ends for want of an answer to a ping, and if not, patience does.
 func TestFenceIsBounded(t *testing.T) {
-	inMemory(t, func(t *testing.T, r *rig) {
-		all := together(r, 2, "TaskReporting=ResponseFence")
-		q := all[0].TMF(pdu.TMFLogicalUnitReset, 0)
-		next(all, all[1])
-		c := all[1].TestUnitReady()
-		all[1].Send(c, nil)
-		good(all[1], c)
-		start := time.Now()
-		all[0].Send(q, nil)
-		tmfAnswer(all[0], q, pdu.TMFComplete)
-		require.Equal(t, fenceWait, time.Since(start))
-	}, fourConnections)
+	for timeout, want := range map[time.Duration]time.Duration{
+		3 * time.Second: 3 * time.Second,
+		time.Hour:       fenceWait,
+	} {
+		inMemory(t, func(t *testing.T, r *rig) {
+			all := together(r, 2, "TaskReporting=ResponseFence")
+			q := all[0].TMF(pdu.TMFLogicalUnitReset, 0)
+			next(all, all[1])
+			c := all[1].TestUnitReady()
+			all[1].Send(c, nil)
+			good(all[1], c)
+			start := time.Now()
+			all[0].Send(q, nil)
+			tmfAnswer(all[0], q, pdu.TMFComplete)
+			require.Equal(t, want, time.Since(start))
+		}, fourConnections, func(o *Options) { o.PingInterval, o.PingTimeout = time.Hour, timeout })
+	}
 }
 
 // Newer commands that the SCSI layer ended along with the others are not left
