@@ -30,6 +30,9 @@ FILE is gotgt's config.json, tgt's targets.conf or LIO's saveconfig.json.`,
   nas-target config import --from lio --secrets chap-secrets /etc/target/saveconfig.json > nas-target.yaml`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
+			if from == "" {
+				return &codedError{exitUsage, errors.New("say with --from whose file it is: " + strings.Join(importer.Formats(), ", "))}
+			}
 			o := importer.Options{Include: includes, Look: isBlockDevice}
 			for _, text := range portals {
 				a, err := netip.ParseAddrPort(text)
@@ -50,7 +53,6 @@ FILE is gotgt's config.json, tgt's targets.conf or LIO's saveconfig.json.`,
 	c.Flags().StringVar(&from, "from", "", "whose file it is: "+strings.Join(importer.Formats(), ", "))
 	c.Flags().StringArrayVar(&portals, "portal", nil, "address and port to listen on, instead of the file's; may be repeated")
 	c.Flags().StringVar(&secrets, "secrets", "", "a new file (mode 0600) for the CHAP secrets that are found")
-	_ = c.MarkFlagRequired("from")
 	_ = c.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(importer.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
