@@ -12,7 +12,7 @@ import (
 )
 
 func newLUN() *cobra.Command {
-	return newNoun("lun", "The disks", newLUNList(), newLUNShow(), newLUNResize(), newLUNClearFailure())
+	return newNoun("lun", "The disks", newLUNList(), newLUNShow(), newLUNResize(), newLUNRetry(), newLUNClearFailure())
 }
 
 func newLUNList() *cobra.Command {
@@ -147,6 +147,27 @@ yet flushed may be gone: look at the storage and at the data first.`,
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s takes writes again.\n", args[0])
+			return nil
+		})
+	}
+	return c
+}
+
+func newLUNRetry() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "retry NAME",
+		Short: "Open a LUN that could not be opened",
+		Long: `Open a LUN that could not be opened, once what is behind it was mended. Until
+then its initiators find it not ready (MANUAL INTERVENTION REQUIRED).`,
+		Args: usage(cobra.ExactArgs(1)), ValidArgsFunction: names(lunNames),
+	}
+	daemonFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
+			if err := client.RetryLUN(ctx, args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s is open.\n", args[0])
 			return nil
 		})
 	}

@@ -89,6 +89,8 @@ func heldBy(r admin.Outline) string {
 
 func lunState(l admin.LUN) string {
 	switch {
+	case l.Absent:
+		return "NOT READY"
 	case l.Failure != "":
 		return "FAILED"
 	case l.Reservation.Condition != "" && l.Reservation.Condition != "normal":

@@ -54,6 +54,11 @@ func (a *API) lunOperations(api huma.API) {
 			return nil, a.apply(ctx, in.IfMatch, ClearFailure{in.LUN})
 		})
 
+	huma.Register(api, change("retry-lun", http.MethodPost, "/v1/luns/{lun}/retry", "Open a LUN that could not be opened"),
+		func(ctx context.Context, in *LUNPath) (*struct{}, error) {
+			return nil, a.apply(ctx, "", RetryLUN{in.LUN})
+		})
+
 	huma.Register(api, get("list-reservations", "/v1/reservations", "Who holds which LUN, who is registered, and what is wrong with it"),
 		func(ctx context.Context, in *struct {
 			Rows int `query:"rows" minimum:"0" doc:"at most so many registrations and so many other sessions of each LUN, what matters most first; 0: all"`

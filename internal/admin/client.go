@@ -147,6 +147,11 @@ func (c *Client) ClearFailure(ctx context.Context, lun string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/luns/"+url.PathEscape(lun)+"/failure", "", nil, nil)
 }
 
+// RetryLUN opens a LUN that could not be opened.
+func (c *Client) RetryLUN(ctx context.Context, lun string) error {
+	return c.do(ctx, http.MethodPost, "/v1/luns/"+url.PathEscape(lun)+"/retry", "", nil, nil)
+}
+
 // Resize gives a LUN another size, if it is still what version says.
 func (c *Client) Resize(ctx context.Context, lun, version string, size int64) error {
 	return c.do(ctx, http.MethodPatch, "/v1/luns/"+url.PathEscape(lun), etag(version), map[string]int64{"bytes": size}, nil)

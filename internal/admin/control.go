@@ -45,6 +45,9 @@ type (
 		Bytes int64
 	}
 
+	// RetryLUN opens a LUN that could not be opened.
+	RetryLUN struct{ LUN string }
+
 	// SetLogLevel lets the daemon log more or less until it ends.
 	SetLogLevel struct{ Level string }
 )
@@ -53,6 +56,7 @@ func (KillSession) change()       {}
 func (ClearReservations) change() {}
 func (ClearFailure) change()      {}
 func (Resize) change()            {}
+func (RetryLUN) change()          {}
 func (SetLogLevel) change()       {}
 
 // What Apply may fail with. The API answers 404, 412 and 409.

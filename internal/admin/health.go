@@ -93,7 +93,12 @@ func problems(s Status) []Problem {
 				Text: "Whoever reaches a portal of " + t.Name + " may log in: access is open."})
 		}
 		for _, l := range t.LUNs {
-			if l.Failure != "" {
+			switch {
+			case l.Absent:
+				all = append(all, Problem{Severity: Critical, Code: "lun_absent", Subject: l.Name,
+					Text:   fmt.Sprintf("%s cannot be opened and is not ready: %s.", l.Name, l.Failure),
+					Advice: "Mend what is behind it, then run: nas-target lun retry " + l.Name})
+			case l.Failure != "":
 				all = append(all, Problem{Severity: Critical, Code: "lun_failed", Subject: l.Name,
 					Text:   fmt.Sprintf("%s refuses writes: %s.", l.Name, l.Failure),
 					Advice: "Repair the storage behind it, check the data, then run: nas-target lun clear-failure " + l.Name})

@@ -81,7 +81,8 @@ type LUN struct {
 	WriteCache bool   `json:"write_cache" doc:"WCE: writes are answered before they are durable"`
 	Volatile   bool   `json:"volatile,omitempty" doc:"nothing survives the daemon"`
 	ReadOnly   bool   `json:"read_only,omitempty"`
-	Failure    string `json:"failure,omitempty" doc:"why writes are refused"`
+	Failure    string `json:"failure,omitempty" doc:"why writes are refused, or everything if it is absent"`
+	Absent     bool   `json:"absent,omitempty" doc:"it could not be opened: initiators find it not ready"`
 
 	Traffic     Traffic `json:"traffic"`
 	Reservation Outline `json:"reservation" doc:"who holds it, in short"`

@@ -30,6 +30,8 @@ const (
 	ActionClearFailure = "clear-failure"
 	ActionResize       = "resize"
 	ActionLogLevel     = "log-level"
+	ActionRetry        = "retry"
+	ActionConfigure    = "configure"
 	ActionStart        = "start"
 )
 
@@ -42,6 +44,8 @@ var actionWords = map[string][2]string{
 	ActionClearFailure: {"cleared the failure of", "clearing the failure of"},
 	ActionResize:       {"resized", "resizing"},
 	ActionLogLevel:     {"set the log level", "setting the log level"},
+	ActionRetry:        {"opened", "opening"},
+	ActionConfigure:    {"changed the configuration", "changing the configuration"},
 	ActionStart:        {"started", "starting"},
 }
 

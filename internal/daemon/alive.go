@@ -22,7 +22,7 @@ func (d *Daemon) Alive(ctx context.Context) error {
 	}
 	look := d.heart.look(func() error {
 		var errs []error
-		for _, u := range d.units {
+		for _, u := range d.now.Load().units {
 			if err := u.scsi.Alive(); err != nil {
 				errs = append(errs, fmt.Errorf("LUN %s: %w", u.name, err))
 			}

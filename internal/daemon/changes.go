@@ -19,7 +19,7 @@ import (
 // Apply makes a change, and notes it in the trail, granted or not.
 func (c *control) Apply(ctx context.Context, ifVersion string, change admin.Change) error {
 	e := audit.Entry{Kind: audit.KindAdmin, By: audit.Party{Operator: admin.ActorOf(ctx)}}
-	err := c.apply(&e, ifVersion, change)
+	err := c.apply(ctx, &e, ifVersion, change)
 	e.Result = audit.Granted
 	if err != nil {
 		e.Result = "refused"
@@ -31,7 +31,7 @@ func (c *control) Apply(ctx context.Context, ifVersion string, change admin.Chan
 	return err
 }
 
-func (c *control) apply(e *audit.Entry, ifVersion string, change admin.Change) error {
+func (c *control) apply(ctx context.Context, e *audit.Entry, ifVersion string, change admin.Change) error {
 	switch x := change.(type) {
 	case admin.KillSession:
 		e.Action, e.Detail = audit.ActionKill, x.ID
@@ -42,6 +42,9 @@ func (c *control) apply(e *audit.Entry, ifVersion string, change admin.Change) e
 	case admin.ClearFailure:
 		e.Action, e.LUN = audit.ActionClearFailure, x.LUN
 		return c.clearFailure(e, ifVersion, x.LUN)
+	case admin.RetryLUN:
+		e.Action, e.LUN = audit.ActionRetry, x.LUN
+		return c.d.retry(ctx, x.LUN)
 	case admin.Resize:
 		e.Action, e.LUN = audit.ActionResize, x.LUN
 		return c.resize(e, ifVersion, x)
@@ -69,9 +72,15 @@ func (c *control) kill(e *audit.Entry, id string) error {
 }
 
 func (c *control) lun(name string) (*unit, error) {
-	u, ok := c.d.units[name]
-	if !ok {
+	now := c.d.now.Load()
+	u, ok := now.units[name]
+	switch why := now.missing[name]; {
+	case why != nil:
+		return nil, fmt.Errorf("%w: %s is not served: %w", admin.ErrRefused, name, why)
+	case !ok:
 		return nil, fmt.Errorf("LUN %s: %w", name, admin.ErrNotFound)
+	case u.absent != nil:
+		return nil, fmt.Errorf("%w: %s is not served: %w", admin.ErrRefused, name, u.absent)
 	}
 	return u, nil
 }
@@ -132,10 +141,17 @@ func (c *control) resize(e *audit.Entry, ifVersion string, x admin.Resize) error
 	case x.Bytes%int64(st.BlockSize) != 0:
 		return fmt.Errorf("%w: %d is not a whole number of blocks of %d bytes", admin.ErrRefused, x.Bytes, st.BlockSize)
 	}
-	if err := u.grown.remember(x.Bytes, now); err != nil {
-		return err
+	return u.resize(x.Bytes, now)
+}
+
+// resize lets u grow from now to size bytes; u.resizing is held.
+func (u *unit) resize(size, now int64) error {
+	if u.grown != "" {
+		if err := u.grown.remember(size, now); err != nil {
+			return err
+		}
 	}
-	err = u.scsi.Resize(x.Bytes)
+	err := u.scsi.Resize(size)
 	var refused *backstore.Error
 	if errors.As(err, &refused) || errors.Is(err, scsi.ErrErasing) || errors.Is(err, scsi.ErrFixedSize) {
 		return fmt.Errorf("%w: %w", admin.ErrRefused, err)

@@ -15,6 +15,7 @@ import (
 	"nas-target/internal/admin"
 	"nas-target/internal/audit"
 	"nas-target/internal/backstore"
+	"nas-target/internal/config"
 	"nas-target/internal/iscsi"
 	"nas-target/internal/plain"
 	"nas-target/internal/pr"
@@ -29,17 +30,17 @@ type control struct {
 
 // Status takes a picture of everything.
 func (c *control) Status(context.Context) admin.Status {
-	d := c.d
+	d, state := c.d, c.d.now.Load()
 	now := time.Now()
 	s := admin.Status{
 		Time: now, Version: Version, PID: os.Getpid(), Started: d.started, DataDir: d.dir.root,
-		Ready: d.ready.Load(), Problems: d.problems(), LogLevel: d.logLevel(),
+		Ready: d.ready.Load() && state.complete(), Problems: d.problems(), LogLevel: d.logLevel(),
 	}
 	seen := d.sessions()
 	s.Sessions = seen.list
-	s.Portals = c.portals(seen)
-	for _, t := range d.targets {
-		s.Targets = append(s.Targets, c.target(t, seen, now))
+	s.Portals = c.portals(state, seen)
+	for i := range state.conf.Targets {
+		s.Targets = append(s.Targets, c.target(state, &state.conf.Targets[i], seen, now))
 	}
 	// What a session did is what its nexus did at all units.
 	for i := range s.Sessions {
@@ -102,54 +103,41 @@ func session(x *iscsi.SessionState, n pr.Nexus) admin.Session {
 	return s
 }
 
-func (c *control) portals(seen *sessions) []admin.Portal {
+func (c *control) portals(now *running, seen *sessions) []admin.Portal {
 	var all []admin.Portal
-	for _, p := range c.d.conf.Portals {
-		for _, a := range p.Listen {
-			portal := admin.Portal{Group: p.Group, Address: a.String(), Sessions: seen.portals[a.String()]}
-			if at, ok := c.d.server.Addr(a.String()).(interface{ AddrPort() netip.AddrPort }); ok {
-				portal.Address = at.AddrPort().String()
-			} else {
-				portal.Error = "it is not open"
-			}
-			all = append(all, portal)
+	for _, p := range now.portals {
+		portal := admin.Portal{Group: p.group, Address: p.name(), Sessions: seen.portals[p.name()]}
+		if at, ok := c.d.server.Addr(p.name()).(interface{ AddrPort() netip.AddrPort }); ok {
+			portal.Address = at.AddrPort().String()
+		} else if portal.Error = "it is not open"; p.failure != nil {
+			portal.Error = plain.Text(p.failure.Error())
 		}
+		all = append(all, portal)
 	}
 	return all
 }
 
-func (c *control) target(t *target, seen *sessions, now time.Time) admin.Target {
+func (c *control) target(now *running, t *config.Target, seen *sessions, at time.Time) admin.Target {
 	a := admin.Target{
-		Name: t.conf.Name, Alias: plain.Text(t.conf.Alias), PortalGroups: t.groups, Access: string(t.conf.Access),
+		Name: t.Name, Alias: plain.Text(t.Alias), PortalGroups: groupsOf(t, now.conf), Access: string(t.Access),
 		Initiators: []admin.Initiator{}, LUNs: []admin.LUN{},
 	}
-	for _, i := range t.conf.Initiators {
-		row := admin.Initiator{Name: i.Name, Target: t.conf.Name, LUNs: i.LUNs, Sessions: seen.nodes[[2]string{t.conf.Name, i.Name}]}
+	for _, i := range t.Initiators {
+		row := admin.Initiator{Name: i.Name, Target: t.Name, LUNs: i.LUNs, User: i.CHAP.User, Sessions: seen.nodes[[2]string{t.Name, i.Name}]}
 		for _, n := range i.Networks {
 			row.Networks = append(row.Networks, n.String())
 		}
 		a.Initiators = append(a.Initiators, row)
 	}
-	for i := range t.conf.LUNs {
-		conf := &t.conf.LUNs[i]
-		u := c.d.units[conf.Name]
-		st := u.scsi.State()
-		for _, n := range st.Nexuses {
-			sum := seen.totals[n.Nexus]
-			sum.Add(&n.Work)
-			seen.totals[n.Nexus] = sum
+	for i := range t.LUNs {
+		conf := &t.LUNs[i]
+		l := admin.LUN{Name: conf.Name, Target: t.Name, LUN: conf.LUN, Backstore: conf.Backstore, BlockSize: conf.BlockSize}
+		if u := now.units[conf.Name]; u != nil {
+			c.lunOf(&l, u, seen, at)
+		} else {
+			l.Absent, l.Failure = true, plain.Text(now.missing[conf.Name].Error())
+			l.Reservations = unknown(conf.Name)
 		}
-		id := u.scsi.ID()
-		l := admin.LUN{
-			Name: conf.Name, Target: t.conf.Name, LUN: conf.LUN, UUID: uuid(id.UUID).String(),
-			NAA: hex.EncodeToString(id.NAA), Serial: id.Serial, Backstore: conf.Backstore,
-			Bytes: u.bytes(&st), BlockSize: int(st.BlockSize), WriteCache: st.WriteCache, Volatile: conf.Backstore == "ram" || conf.Backstore == "null",
-			ReadOnly: st.ReadOnly, Failure: u.failure(&st),
-			Traffic:      traffic(&st.Total),
-			Reservations: c.d.reservations(u, &st, seen),
-		}
-		l.Allocated = u.space.allocated(u.scsi.Allocated)
-		l.Traffic.Now = c.rates.note(conf.Name, now, st.Total)
 		l.Version = version(l.Bytes, l.Failure)
 		a.LUNs = append(a.LUNs, l)
 	}
@@ -157,11 +145,44 @@ func (c *control) target(t *target, seen *sessions, now time.Time) admin.Target 
 	return a
 }
 
+// lunOf fills in what a unit knows of itself.
+func (c *control) lunOf(l *admin.LUN, u *unit, seen *sessions, at time.Time) {
+	st := u.scsi.State()
+	for _, n := range st.Nexuses {
+		sum := seen.totals[n.Nexus]
+		sum.Add(&n.Work)
+		seen.totals[n.Nexus] = sum
+	}
+	id := u.scsi.ID()
+	l.UUID, l.NAA, l.Serial = uuid(id.UUID).String(), hex.EncodeToString(id.NAA), id.Serial
+	l.Failure = u.failure(&st)
+	if u.absent != nil {
+		l.Absent, l.Reservations = true, unknown(u.name)
+		return
+	}
+	l.Bytes, l.BlockSize, l.WriteCache, l.ReadOnly = u.bytes(&st), int(st.BlockSize), st.WriteCache, st.ReadOnly
+	l.Volatile = l.Backstore == "ram" || l.Backstore == "null"
+	l.Allocated = u.space.allocated(u.scsi.Allocated)
+	l.Traffic = traffic(&st.Total)
+	l.Traffic.Now = c.rates.note(u.name, at, st.Total)
+	l.Reservations = c.d.reservations(u, &st, seen)
+}
+
+// unknown are the reservations of a LUN that is not open.
+func unknown(lun string) admin.Reservations {
+	return admin.Reservations{
+		Version: version(lun), LUN: lun, Condition: pr.NotReady.String(),
+		Registrations: []admin.Registration{}, Others: []admin.Bystander{}, Findings: []admin.Problem{},
+	}
+}
+
 func (u *unit) bytes(st *scsi.UnitState) int64 { return int64(st.Blocks) * int64(st.BlockSize) }
 
-// failure says why u refuses writes.
+// failure says why u refuses writes, or everything.
 func (u *unit) failure(st *scsi.UnitState) string {
 	switch f, ok := u.store.(backstore.Failing); {
+	case u.absent != nil:
+		return plain.Text(u.absent.Error())
 	case ok && f.Failure() != nil:
 		return plain.Text(f.Failure().Error())
 	case st.Failure != nil:

@@ -268,7 +268,7 @@ func TestOperatorResizes(t *testing.T) {
 	stopTest(t, d)
 
 	// A resize that a crash cut short did not happen.
-	require.NoError(t, d.units["a"].grown.remember(64<<20, 32<<20))
+	require.NoError(t, d.now.Load().units["a"].grown.remember(64<<20, 32<<20))
 	startTest(t, parse(t, dir, openTarget))
 	l, err = c.LUN(ctx, "a")
 	require.NoError(t, err)

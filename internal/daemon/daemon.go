@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,6 @@ import (
 	"nas-target/internal/iscsi/pdu"
 	"nas-target/internal/metrics"
 	"nas-target/internal/pr/prstore"
-	"nas-target/internal/scsi"
 )
 
 // Version of the daemon.
@@ -52,19 +52,19 @@ type Options struct {
 
 // Daemon is a running target.
 type Daemon struct {
-	conf    *config.Config
 	news    *news
 	level   zap.AtomicLevel
 	started time.Time
 
-	dir     *dataDir
-	prs     *prstore.File
-	units   map[string]*unit // by LUN name
-	targets []*target
-	server  *iscsi.Server
+	dir    *dataDir
+	prs    *prstore.File
+	server *iscsi.Server
+	now    atomic.Pointer[running]
+
+	changing sync.Mutex // held by who replaces what runs
+	retiring retiring
 
 	sockets sockets
-	portals []netip.AddrPort // bound, in the configuration's order
 	ready   atomic.Bool
 	heart   heart
 
@@ -85,9 +85,10 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	d := &Daemon{conf: conf, news: newNews(o.Log), level: o.LogLevel, started: time.Now(), units: map[string]*unit{}, sockets: sockets{slices.Clone(o.Sockets)}}
+	d := &Daemon{news: newNews(o.Log), level: o.LogLevel, started: time.Now(), sockets: sockets{slices.Clone(o.Sockets)}}
+	d.now.Store(&running{conf: conf})
 	d.metrics = metrics.New(Version, d.figures)
-	if err := d.start(ctx); err != nil {
+	if err := d.start(ctx, conf); err != nil {
 		stop, cancel := context.WithCancel(ctx)
 		cancel() // nobody is logged in yet
 		return nil, errors.Join(err, ignoreCanceled(d.Stop(stop)), d.sockets.close())
@@ -95,9 +96,12 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 	return d, nil
 }
 
-func (d *Daemon) start(ctx context.Context) error {
-	var err error
-	if d.dir, err = openDataDir(d.conf.DataDir); err != nil {
+func (d *Daemon) start(ctx context.Context, conf *config.Config) error {
+	secrets, err := config.LoadSecrets(conf)
+	if err != nil {
+		return err
+	}
+	if d.dir, err = openDataDir(conf.DataDir); err != nil {
 		return err
 	}
 	if err := d.openTrails(); err != nil {
@@ -112,18 +116,11 @@ func (d *Daemon) start(ctx context.Context) error {
 	}
 	d.server = iscsi.NewServer(iscsi.Options{
 		Events:       d.sessionEvents(),
-		PingInterval: d.conf.Limits.PingInterval, PingTimeout: d.conf.Limits.PingTimeout, NoPings: d.conf.Limits.PingInterval == 0,
+		PingInterval: conf.Limits.PingInterval, PingTimeout: conf.Limits.PingTimeout, NoPings: conf.Limits.PingInterval == 0,
+		Discovery: func(iscsi.InitiatorInfo) (*iscsi.Auth, *iscsi.LoginError) { return d.now.Load().discovery, nil },
 	})
-	var nodes []*iscsi.Node
-	for i := range d.conf.Targets {
-		t, err := d.newTarget(ctx, &d.conf.Targets[i])
-		if err != nil {
-			return err
-		}
-		d.targets = append(d.targets, t)
-		nodes = append(nodes, t.node())
-	}
-	d.server.SetNodes(nodes)
+	d.build(ctx, conf, secrets)
+	d.server.SetNodes(d.now.Load().nodes())
 	d.server.Serve()
 	if err := d.openPortals(); err != nil {
 		return err
@@ -136,6 +133,28 @@ func (d *Daemon) start(ctx context.Context) error {
 	d.trail.Note(audit.Entry{Kind: audit.KindAdmin, Action: audit.ActionStart, Result: audit.Granted, Detail: "version " + Version})
 	d.news.serving(d)
 	return nil
+}
+
+// build makes the units and the targets of conf. A LUN that cannot be opened
+// does not keep the others from being served.
+func (d *Daemon) build(ctx context.Context, conf *config.Config, secrets config.Secrets) {
+	p := newProofs(&conf.CHAP, secrets)
+	r := &running{conf: conf, units: map[string]*unit{}, missing: map[string]error{}, proofs: p, discovery: p.of(conf.CHAP.Discovery)}
+	for _, l := range lunsOf(conf) {
+		u, err := d.openOrStandIn(ctx, l)
+		if err != nil {
+			d.news.lunAbsent(l.Name, err)
+		}
+		if u == nil {
+			r.missing[l.Name] = err
+			continue
+		}
+		r.units[l.Name] = u
+	}
+	for i := range conf.Targets {
+		r.targets = append(r.targets, newTarget(newView(&conf.Targets[i], conf, r.units, p)))
+	}
+	d.now.Store(r)
 }
 
 // sessionEvents lets the log, the metrics and the trail of logins hear the same
@@ -165,35 +184,52 @@ func (d *Daemon) sessionEvents() *iscsi.Events {
 	return e
 }
 
+// openPortals opens what can be opened. A network that is not there yet does
+// not keep the others waiting; without any there would be nothing to wait for.
 func (d *Daemon) openPortals() error {
-	for _, p := range d.conf.Portals {
-		for _, a := range p.Listen {
-			address := a.String()
-			l, err := d.listen(a)
-			if err != nil {
-				return fmt.Errorf("portal %s: %w", address, err)
-			}
-			if err := d.server.AddPortal(iscsi.Portal{Address: address, TPGT: p.Group, Listener: l}); err != nil {
-				return fmt.Errorf("portal %s: %w", address, err)
-			}
-			bound, err := netip.ParseAddrPort(d.server.Addr(address).String())
-			if err != nil {
-				return err
-			}
-			d.portals = append(d.portals, bound)
+	next := *d.now.Load()
+	var errs []error
+	next.portals = portalsOf(next.conf)
+	for i := range next.portals {
+		p := &next.portals[i]
+		if p.failure = d.openPortal(*p); p.failure != nil {
+			errs = append(errs, fmt.Errorf("portal %s: %w", p.name(), p.failure))
+			d.news.portalFailed(p.name(), p.failure)
 		}
 	}
+	if len(errs) > 0 && len(errs) == len(next.portals) {
+		return errors.Join(errs...)
+	}
+	d.now.Store(&next)
 	return d.sockets.left()
+}
+
+func (d *Daemon) openPortal(p portal) error {
+	l, err := d.listen(p.address)
+	if err != nil {
+		return err
+	}
+	return d.server.AddPortal(iscsi.Portal{Address: p.name(), TPGT: p.group, Listener: l})
 }
 
 // Portals returns the addresses that are served, in the configuration's order,
 // with the ports that the kernel chose where it was asked to.
-func (d *Daemon) Portals() []netip.AddrPort { return d.portals }
+func (d *Daemon) Portals() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, p := range d.now.Load().portals {
+		if a, ok := d.server.Addr(p.name()).(*net.TCPAddr); ok {
+			all = append(all, a.AddrPort())
+		}
+	}
+	return all
+}
 
 // Stop ends the daemon. ctx bounds how long initiators may take to log out and
 // commands to finish; what is left then is cut off, which is no error.
 func (d *Daemon) Stop(ctx context.Context) error {
 	var errs []error
+	d.changing.Lock()
+	defer d.changing.Unlock()
 	d.ready.Store(false)
 	if d.server != nil {
 		errs = append(errs, ignoreCanceled(d.server.Shutdown(ctx)))
@@ -202,12 +238,10 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	if d.forget != nil {
 		d.forget()
 	}
-	for _, u := range d.units {
-		u.scsi.Close()
-		if err := u.store.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("close LUN %s: %w", u.name, err))
-		}
+	for _, u := range d.now.Load().units {
+		errs = append(errs, u.close(d))
 	}
+	d.retiring.wait()
 	if d.prs != nil {
 		errs = append(errs, d.prs.Close())
 	}
@@ -223,32 +257,4 @@ func ignoreCanceled(err error) error {
 		return nil
 	}
 	return err
-}
-
-// target is a SCSI target device with its configuration.
-type target struct {
-	conf   *config.Target
-	groups []uint16
-	device *scsi.Device
-	luns   scsi.LUNMap
-}
-
-func (d *Daemon) newTarget(ctx context.Context, c *config.Target) (*target, error) {
-	t := &target{conf: c, groups: c.PortalGroups, luns: scsi.LUNMap{}}
-	if len(t.groups) == 0 {
-		for _, p := range d.conf.Portals {
-			t.groups = append(t.groups, p.Group)
-		}
-	}
-	t.device = scsi.NewDevice(c.Name, ports(c.Name, t.groups))
-	for i := range c.LUNs {
-		l := &c.LUNs[i]
-		u, err := d.openUnit(ctx, l)
-		if err != nil {
-			return nil, fmt.Errorf("LUN %s: %w", l.Name, err)
-		}
-		d.units[l.Name] = u
-		t.luns[l.LUN] = u.scsi
-	}
-	return t, nil
 }

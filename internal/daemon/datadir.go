@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,12 @@ import (
 type dataDir struct {
 	root string
 	lock *os.File
+
+	mu   sync.Mutex           // guards luns
 	luns map[string]*identity // by name
+	// broken are identities that cannot be read. Each may be that of any name
+	// we do not know.
+	broken []error
 }
 
 // identity is who a LUN is, for ever. lun.json holds it.
@@ -110,8 +116,7 @@ func holder(f *os.File) string {
 	return "unknown"
 }
 
-// scan reads the identities. One that cannot be read stops the daemon: a new
-// one in its place would be another disk to every initiator.
+// scan reads the identities.
 func (d *dataDir) scan() error {
 	d.luns = map[string]*identity{}
 	base := filepath.Join(d.root, "luns")
@@ -128,7 +133,8 @@ func (d *dataDir) scan() error {
 		}
 		id, err := readIdentity(filepath.Join(base, e.Name()))
 		if err != nil {
-			return err
+			d.broken = append(d.broken, err)
+			continue
 		}
 		if other, twice := d.luns[id.Name]; twice {
 			return fmt.Errorf("%s and %s are both named %s: remove the one that is not meant", other.dir, id.dir, id.Name)
@@ -161,10 +167,17 @@ func readIdentity(dir string) (*identity, error) {
 	return id, nil
 }
 
-// lun returns the identity kept under the name, a new one if there is none.
+// lun returns the identity kept under the name, a new one if there is none. It
+// makes none while there are some that cannot be read: a new one in the place
+// of one of those would be another disk to every initiator.
 func (d *dataDir) lun(name string) (*identity, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if id, ok := d.luns[name]; ok {
 		return id, nil
+	}
+	if len(d.broken) > 0 {
+		return nil, fmt.Errorf("who it is cannot be told: %w", errors.Join(d.broken...))
 	}
 	id := &identity{Version: identityVersion, UUID: newUUID(), Name: name, Created: time.Now().UTC().Truncate(time.Second)}
 	base := filepath.Join(d.root, "luns")

@@ -92,7 +92,7 @@ func TestHalfMadeIdentityIsNone(t *testing.T) {
 }
 
 // What cannot be read must not become a new disk.
-func TestUnreadableIdentityStopsTheDaemon(t *testing.T) {
+func TestUnreadableIdentityIsNoNewDisk(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, id *identity){
 		"garbage": func(t *testing.T, id *identity) {
 			require.NoError(t, os.WriteFile(filepath.Join(id.dir, "lun.json"), []byte("{"), 0o600))
@@ -115,9 +115,13 @@ func TestUnreadableIdentityStopsTheDaemon(t *testing.T) {
 			require.NoError(t, err)
 			d.close()
 			spoil(t, id)
-			_, err = openDataDir(root)
-			require.Error(t, err)
-			require.Contains(t, err.Error(), "lun.json")
+			d = openTestDir(t, root)
+			if again, err := d.lun("a"); err == nil {
+				require.Equal(t, id.UUID, again.UUID)
+			}
+			_, err = d.lun("b")
+			require.ErrorContains(t, err, "lun.json")
+			require.Len(t, d.luns, len(d.luns)&1) // a at most
 		})
 	}
 }

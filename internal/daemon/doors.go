@@ -44,7 +44,7 @@ func (d *Daemon) openDoors() error {
 		return fmt.Errorf("admin socket: %w", err)
 	}
 	d.doors = append(d.doors, admin.Serve(l, api.Socket()))
-	if d.conf.Page.Listen == "" {
+	if d.now.Load().conf.Page.Listen == "" {
 		return nil
 	}
 	if err := d.openPage(api); err != nil {
@@ -55,7 +55,7 @@ func (d *Daemon) openDoors() error {
 }
 
 func (d *Daemon) openPage(api *admin.API) error {
-	conf := d.conf.Page
+	conf := d.now.Load().conf.Page
 	token, err := admin.LoadToken(d.dir.root)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (d *Daemon) Page() string {
 	switch {
 	case !d.page.IsValid():
 		return ""
-	case d.conf.Page.Certificate != "":
+	case d.now.Load().conf.Page.Certificate != "":
 		return "https://" + d.page.String() + "/"
 	}
 	return "http://" + d.page.String() + "/"
@@ -109,7 +109,11 @@ func (d *Daemon) closeDoors(ctx context.Context) error {
 func (d *Daemon) problems() []admin.Problem {
 	var all []admin.Problem
 	if d.pageFailure != nil {
-		all = append(all, admin.Problem{Severity: admin.Warning, Code: "page_down", Subject: d.conf.Page.Listen, Text: "The page is not served: " + d.pageFailure.Error() + "."})
+		all = append(all, admin.Problem{Severity: admin.Warning, Code: "page_down", Subject: d.now.Load().conf.Page.Listen, Text: "The page is not served: " + d.pageFailure.Error() + "."})
+	}
+	if weakCHAP(d.now.Load().conf) {
+		all = append(all, admin.Problem{Severity: admin.Info, Code: "weak_chap", Text: "CHAP may use MD5: who hears a login can try out secrets at great speed.",
+			Advice: "If all initiators have something better (Windows and VMware do not), leave md5 out of chap.algorithms; if not, use long random secrets."})
 	}
 	for _, t := range []*audit.Trail{d.trail, d.logins} {
 		if err := t.Stats().Failing; err != nil {

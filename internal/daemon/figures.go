@@ -18,20 +18,23 @@ func (d *Daemon) figures() metrics.Snapshot {
 		Written: trail.Written + logins.Written, Lost: trail.Lost + logins.Lost, Failed: trail.Failed + logins.Failed,
 		Failing: trail.Failing != nil || logins.Failing != nil,
 	}}
-	for _, p := range d.conf.Portals {
-		for _, a := range p.Listen {
-			s.Portals = append(s.Portals, metrics.Portal{Address: a.String(), Group: p.Group, Up: d.server.Addr(a.String()) != nil})
-		}
+	now := d.now.Load()
+	for _, p := range now.portals {
+		s.Portals = append(s.Portals, metrics.Portal{Address: p.name(), Group: p.group, Up: d.server.Addr(p.name()) != nil})
 	}
 	byName := map[string]*metrics.Target{}
-	s.Targets = make([]metrics.Target, len(d.targets))
-	for i, t := range d.targets {
-		s.Targets[i].Name = t.conf.Name
-		byName[t.conf.Name] = &s.Targets[i]
-		for j := range t.conf.LUNs {
-			l := &t.conf.LUNs[j]
-			f := d.units[l.Name].figures(d.trail)
-			f.Target, f.Number, f.Backstore = t.conf.Name, l.LUN, l.Backstore
+	s.Targets = make([]metrics.Target, len(now.conf.Targets))
+	for i := range now.conf.Targets {
+		t := &now.conf.Targets[i]
+		s.Targets[i].Name = t.Name
+		byName[t.Name] = &s.Targets[i]
+		for j := range t.LUNs {
+			l := &t.LUNs[j]
+			f := metrics.LUN{Name: l.Name, Failed: true}
+			if u := now.units[l.Name]; u != nil {
+				f = u.figures(d.trail)
+			}
+			f.Target, f.Number, f.Backstore = t.Name, l.LUN, l.Backstore
 			s.LUNs = append(s.LUNs, f)
 		}
 	}

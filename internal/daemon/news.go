@@ -34,6 +34,31 @@ func (n *news) reservationsUnknown(lun string, err error) {
 	n.log.Error("reservations cannot be trusted: the LUN refuses commands", zap.String("lun", lun), zap.Error(err))
 }
 
+// lunAbsent: one LUN that is not served, while the others are.
+func (n *news) lunAbsent(lun string, err error) {
+	n.log.Error("a LUN cannot be opened: it is not ready until an operator has it tried again", zap.String("lun", lun), zap.Error(err))
+}
+
+// closeFailed: what a LUN that was taken away left behind.
+func (n *news) closeFailed(lun string, err error) {
+	n.log.Error("a LUN that was removed did not close well", zap.String("lun", lun), zap.Error(err))
+}
+
+// rollBackFailed: a change was refused, and part of it stands.
+func (n *news) rollBackFailed(err error) {
+	n.log.Error("part of a change could not be taken back", zap.Error(err))
+}
+
+func (n *news) portalFailed(portal string, err error) {
+	n.log.Error("a portal cannot be opened", zap.String("portal", portal), zap.Error(err))
+}
+
+// markFailed: an older copy of the reservations, put back now, would be taken
+// for the truth.
+func (n *news) markFailed(lun string, err error) {
+	n.log.Error("how far the reservations have come cannot be written down", zap.String("lun", lun), zap.Error(err))
+}
+
 func (n *news) scsi(lun string) *scsi.Events {
 	log, sampled := n.log.With(zap.String("lun", lun)), n.sampled.With(zap.String("lun", lun))
 	return &scsi.Events{
@@ -139,17 +164,27 @@ func sessionFields(s iscsi.SessionInfo) []zap.Field {
 // serving tells that the start is over, and what an operator should not learn
 // from somebody else.
 func (n *news) serving(d *Daemon) {
-	for _, t := range d.targets {
-		if t.conf.Access == config.AccessOpen {
-			n.log.Warn("the target is open: whoever reaches a portal may read and write its disks", zap.String("target", t.conf.Name))
-		}
-	}
-	portals := make([]string, len(d.portals))
-	for i, p := range d.portals {
+	now := d.now.Load()
+	n.exposed(now.conf)
+	bound := d.Portals()
+	portals := make([]string, len(bound))
+	for i, p := range bound {
 		portals[i] = p.String()
 	}
-	n.log.Info("serving", zap.String("version", Version), zap.Int("targets", len(d.targets)), zap.Int("luns", len(d.units)),
+	n.log.Info("serving", zap.String("version", Version), zap.Int("targets", len(now.targets)), zap.Int("luns", len(now.units)),
 		zap.Strings("portals", portals), zap.String("data", d.dir.root), zap.Duration("start", time.Since(d.started)))
+}
+
+// exposed warns of what a configuration leaves open.
+func (n *news) exposed(c *config.Config) {
+	for i := range c.Targets {
+		if c.Targets[i].Access == config.AccessOpen {
+			n.log.Warn("the target is open: whoever reaches a portal may read and write its disks", zap.String("target", c.Targets[i].Name))
+		}
+	}
+	if weakCHAP(c) {
+		n.log.Warn("CHAP may use MD5, which is weak: who hears a login can try out secrets at great speed; leave md5 out of chap.algorithms if all initiators have better")
+	}
 }
 
 func functionName(f scsi.Function) string {

@@ -90,7 +90,7 @@ func (d *Daemon) noteUnits(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		now := time.Now()
-		for name, u := range d.units {
+		for name, u := range d.now.Load().units {
 			d.past.note(name, sample{now, u.scsi.State().Total})
 		}
 		d.past.forget(now)

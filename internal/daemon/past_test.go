@@ -52,7 +52,7 @@ func TestPastOfADaemon(t *testing.T) {
 	_, u := node(t, d, "node1", 1)
 	require.Eventually(t, func() bool { return len(d.past.list()) == 2 }, 10*time.Second, 5*time.Millisecond, "the units are noted at once")
 	require.NoError(t, u.Write(t.Context(), 0, make([]byte, 65536)))
-	d.past.note("a", sample{time.Now(), d.units["a"].scsi.State().Total})
+	d.past.note("a", sample{time.Now(), d.now.Load().units["a"].scsi.State().Total})
 	all, err := ask(t, dir).Past(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "a", all[0].LUN)

@@ -16,15 +16,15 @@ import (
 // a scrape take less than a second.
 func TestPictureOfManyIsQuick(t *testing.T) {
 	d := startTest(t, parse(t, t.TempDir(), openTarget))
-	target := d.targets[0]
+	target := d.now.Load().targets[0]
 	port := pr.TargetPort(testTarget, 1)
 	name := func(i int) pr.Nexus {
 		return pr.Nexus{Initiator: pr.InitiatorPort(fmt.Sprintf("iqn.2026-11.com.example.some.long.domain:host%05d", i), [6]byte{0x40, byte(i >> 8), byte(i)}), Target: port}
 	}
 	for i := range manyNexuses {
-		target.device.Attach(name(i), scsi.LUNMap{0: d.units["a"].scsi})
+		target.device.Attach(name(i), scsi.LUNMap{0: d.now.Load().units["a"].scsi})
 	}
-	reservations := d.units["a"].scsi.Reservations()
+	reservations := d.now.Load().units["a"].scsi.Reservations()
 	for i := range 1000 {
 		v := reservations.Apply(pr.Op{Action: pr.RegisterAndIgnore, From: name(i), ServiceKey: pr.Key(i + 1)}, pr.Env{}, nil).Verdict
 		require.True(t, v.OK())

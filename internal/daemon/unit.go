@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -25,8 +24,13 @@ const (
 // unit is a logical unit with all that it stands on.
 type unit struct {
 	name  string
-	store backstore.Store
+	id    uuid
+	store backstore.Store // nil: the unit stands in for one that could not be opened
 	scsi  *scsi.Unit
+	mark  *mark
+
+	// absent is why the unit could not be opened.
+	absent error
 
 	resizing sync.Mutex // one at a time
 	grown    grownFile
@@ -51,12 +55,17 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{name: c.Name, store: store, grown: grown}
-	if err := d.attachReservations(id); err != nil {
+	prs, err := d.attachReservations(id)
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	u := &unit{name: c.Name, id: id.UUID, store: store, mark: prs.mark, grown: grown}
+	undo := func(err error) error {
+		prs.mark.wait()
+		return errors.Join(err, d.prs.Detach(id.UUID.String()), store.Close())
+	}
 	reservations, err := pr.Open(pr.Config{
-		ID: id.UUID.String(), Store: d.prs, Clock: monotonic,
+		ID: id.UUID.String(), Store: prs, Clock: monotonic,
 		Events: pr.Events{Out: func(r pr.Record) {
 			d.trail.Record(r, c.Name)
 			d.metrics.PR(c.Name, r)
@@ -72,13 +81,28 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 	memory := memoryFile(filepath.Join(id.dir, memoryName))
 	uc.Remember = memory.remember
 	if uc.Memory, err = memory.recall(); err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, undo(err)
 	}
 	u.scsi, err = scsi.NewUnit(uc, store, reservations)
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, undo(err)
 	}
 	return u, nil
+}
+
+// close ends u, which no nexus sees any more. It waits for what is inside the
+// medium.
+func (u *unit) close(d *Daemon) error {
+	u.scsi.Close()
+	if u.store == nil {
+		return nil
+	}
+	err := u.store.Close()
+	u.mark.wait()
+	if err != nil {
+		err = fmt.Errorf("close LUN %s: %w", u.name, err)
+	}
+	return errors.Join(err, d.prs.Detach(u.id.String()))
 }
 
 // unitEvents lets the log, the metrics and whoever watches hear the same news.
@@ -134,26 +158,25 @@ func (d *dataDir) place(options any, id *identity) any {
 	return &placed
 }
 
-// attachReservations opens the LUN's reservation file. A mark beside the
-// identity remembers that the file was made: from then on its absence means
-// that reservations are lost, not that there were none.
-func (d *Daemon) attachReservations(id *identity) error {
-	mark := filepath.Join(id.dir, "reservations")
-	_, err := os.Stat(mark)
-	made := err == nil
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+// attachReservations opens the LUN's reservation file, and returns the store to
+// reach it by. A mark beside the identity remembers that the file was made, and
+// how far it had come: from then on its absence, or an older copy in its place,
+// means that reservations are lost.
+func (d *Daemon) attachReservations(id *identity) (*marked, error) {
+	m := d.markOf(id)
+	made, rev, err := m.read()
+	if err != nil {
+		return nil, err
 	}
-	if err := d.prs.Attach(id.UUID.String(), prstore.Expect{Exists: made}); err != nil {
-		return err
+	if err := d.prs.Attach(id.UUID.String(), prstore.Expect{Exists: made, AtLeast: rev}); err != nil {
+		return nil, err
 	}
-	if made {
-		return nil
+	if !made {
+		if err := m.write(0); err != nil {
+			return nil, errors.Join(fmt.Errorf("remember the reservation file: %w", err), d.prs.Detach(id.UUID.String()))
+		}
 	}
-	if err := os.WriteFile(mark, nil, 0o600); err != nil {
-		return fmt.Errorf("remember the reservation file: %w", err)
-	}
-	return syncDir(id.dir)
+	return &marked{d.prs, m}, nil
 }
 
 var processStart = time.Now()

@@ -17,7 +17,7 @@ func pair(t *testing.T, change ...func(*UnitConfig)) (b *bench, one, two *IT) {
 		{Name: "iqn.2026-11.test:disk,t,0x0003", Relative: 3, Group: 2},
 	})
 	at := func(i int) *IT {
-		it := b.dev.Attach(Nexus{Initiator: "iqn.2026-11.test:a,i,0x800000000001", Target: b.dev.ports[i].Name}, LUNMap{0: b.unit})
+		it := b.dev.Attach(Nexus{Initiator: "iqn.2026-11.test:a,i,0x800000000001", Target: b.dev.Ports()[i].Name}, LUNMap{0: b.unit})
 		b.clearUA(it)
 		return it
 	}

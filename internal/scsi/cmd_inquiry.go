@@ -81,7 +81,7 @@ func (t *Task) inquiryData() []byte {
 	} else {
 		id.complete()
 	}
-	if len(t.itl.it.dev.ports) > 1 {
+	if len(t.itl.it.dev.Ports()) > 1 {
 		b[6] = 0x10 // MULTIP
 	}
 	b = padded(b, id.Vendor, vendorLen)

@@ -27,7 +27,7 @@ func init() {
 // groups returns the port groups of d in ascending order.
 func (d *Device) groups() []uint16 {
 	var list []uint16
-	for _, p := range d.ports {
+	for _, p := range d.Ports() {
 		list = append(list, p.Group)
 	}
 	slices.Sort(list)
@@ -56,7 +56,7 @@ func runReportGroups(t *Task) error {
 		s := t.conf.groups[g]
 		head := len(b)
 		b = append(b, byte(s.AccessState), supported, byte(g>>8), byte(g), 0, byte(s.by), 0, 0)
-		for _, p := range d.ports {
+		for _, p := range d.Ports() {
 			if p.Group == g {
 				b = append(b, 0, 0, byte(p.Relative>>8), byte(p.Relative))
 				b[head+7]++

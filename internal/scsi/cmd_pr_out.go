@@ -134,9 +134,9 @@ func (d *Device) env(u *Unit) pr.Env {
 }
 
 func (d *Device) prPorts() []pr.Port {
-	ports := make([]pr.Port, len(d.ports))
-	for i, p := range d.ports {
-		ports[i] = pr.Port{Name: p.Name, RelativeID: p.Relative}
+	var ports []pr.Port
+	for _, p := range d.Ports() {
+		ports = append(ports, pr.Port{Name: p.Name, RelativeID: p.Relative})
 	}
 	return ports
 }

@@ -3,6 +3,7 @@ package scsi
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"nas-target/internal/pr"
 )
@@ -21,7 +22,7 @@ type LUNMap map[uint16]*Unit
 // nexus sees is told when it attaches.
 type Device struct {
 	name  string
-	ports []Port
+	ports atomic.Pointer[[]Port]
 
 	mu    sync.Mutex
 	its   map[*IT]struct{}
@@ -30,14 +31,23 @@ type Device struct {
 
 // NewDevice describes a target device. Names are normalised iSCSI names.
 func NewDevice(name string, ports []Port) *Device {
-	return &Device{name: name, ports: slices.Clone(ports), its: map[*IT]struct{}{}, known: map[string]bool{}}
+	d := &Device{name: name, its: map[*IT]struct{}{}, known: map[string]bool{}}
+	d.SetPorts(ports)
+	return d
 }
 
 // Name returns the target name.
 func (d *Device) Name() string { return d.name }
 
 // Ports returns the target ports in the order given.
-func (d *Device) Ports() []Port { return d.ports }
+func (d *Device) Ports() []Port { return *d.ports.Load() }
+
+// SetPorts replaces the target ports. Nexuses at a port that is gone are the
+// transport's to end.
+func (d *Device) SetPorts(ports []Port) {
+	ports = slices.Clone(ports)
+	d.ports.Store(&ports)
+}
 
 // Attach brings a nexus to life: an initiator port logged in at one of d's
 // ports. If the same nexus is still attached, the transport must Detach that
@@ -45,9 +55,10 @@ func (d *Device) Ports() []Port { return d.ports }
 // one has left the medium.
 func (d *Device) Attach(n Nexus, luns LUNMap) *IT {
 	it := &IT{nexus: n, dev: d}
-	for i := range d.ports {
-		if d.ports[i].Name == n.Target {
-			it.port = &d.ports[i]
+	ports := d.Ports()
+	for i := range ports {
+		if ports[i].Name == n.Target {
+			it.port = &ports[i]
 		}
 	}
 	if it.port == nil {

@@ -28,7 +28,7 @@ func appendExtended(b []byte, _ *Task) []byte {
 
 // appendPorts lists the ports of this target device. SPC-4 r36f 7.8.14.
 func appendPorts(b []byte, t *Task) []byte {
-	for _, p := range t.itl.it.dev.ports {
+	for _, p := range t.itl.it.dev.Ports() {
 		name := appendDesignator(nil, protocolISCSI, codeUTF8, ofPort, idName, nameString(p.Name))
 		b = append(b, 0, 0, byte(p.Relative>>8), byte(p.Relative), 0, 0, 0, 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
