@@ -43,15 +43,15 @@ func (a *API) eventOperation(api huma.API) {
 		if a.o.Feed == nil {
 			return nil, huma.Error503ServiceUnavailable("there is no event stream")
 		}
-		past, news, stop, ok := a.o.Feed.Follow(after)
+		place, ok := a.o.Feed.Follow(after)
 		if !ok {
 			return nil, huma.Error503ServiceUnavailable("too many streams already")
 		}
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
-			defer stop()
+			defer place.Stop()
 			_, w := humago.Unwrap(ctx)
 			s := stream{w, http.NewResponseController(w)}
-			s.run(ctx.Context(), past, news)
+			s.run(ctx.Context(), place)
 		}}, nil
 	})
 }
@@ -62,7 +62,7 @@ type stream struct {
 	c *http.ResponseController
 }
 
-func (s stream) run(ctx context.Context, past []Event, news <-chan Event) {
+func (s stream) run(ctx context.Context, place *Follower) {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -70,20 +70,20 @@ func (s stream) run(ctx context.Context, past []Event, news <-chan Event) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	text := []byte("retry: 2000\n\n")
-	for _, e := range past {
-		text = appendEvent(text, e)
-	}
 	for s.send(text) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-beat.C:
-			text = []byte(": still here\n\n")
-		case e, ok := <-news:
+			text = append(text[:0], ": still here\n\n"...)
+		case _, ok := <-place.News():
 			if !ok {
 				return
 			}
-			text = appendEvent(nil, e)
+			text = text[:0]
+			for _, e := range place.Take() {
+				text = appendEvent(text, e)
+			}
 		}
 	}
 }

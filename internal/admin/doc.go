@@ -30,6 +30,6 @@
 // # Goroutines
 //
 // [Serve] runs one that accepts, and net/http's for each connection; [Server.Close]
-// ends them. [Feed] runs none: a publisher leaves an event with every follower
-// that has room, and one that has none learns of the gap.
+// ends them. [Feed] runs none: a publisher wakes the followers, and each takes what
+// it has not seen; who is too slow learns of the gap.
 package admin

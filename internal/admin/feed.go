@@ -18,36 +18,38 @@ type Event struct {
 }
 
 // Feed hands events to those who watch. Publish never blocks: a follower that
-// does not keep up misses events and sees so by their numbers. The zero value is
+// does not keep up finds the newest events when it comes, as many as the feed
+// remembers, and sees by their numbers how many it missed. The zero value is
 // not ready; see NewFeed.
 type Feed struct {
 	mu     sync.Mutex
 	recent []Event // ring of the newest, oldest at next
 	next   int
-	id     uint64
-	follow map[*follower]struct{}
+	id     uint64 // of the newest
+	follow map[*Follower]struct{}
 	closed bool
 }
 
-type follower struct{ news chan Event }
+// Follower is somebody's place in a feed.
+type Follower struct {
+	feed *Feed
+	last uint64 // number of the last event taken
+	news chan struct{}
+}
 
-const (
-	// maxFollowers bounds the streams one daemon serves.
-	maxFollowers = 64
-	// followerRoom bounds what waits for one of them.
-	followerRoom = 256
-)
+// maxFollowers bounds the streams one daemon serves.
+const maxFollowers = 64
 
 // NewFeed returns a feed that remembers the newest events, up to keep.
 func NewFeed(keep int) *Feed {
 	return &Feed{
-		recent: make([]Event, 0, max(keep, 1)), follow: map[*follower]struct{}{},
+		recent: make([]Event, 0, max(keep, 1)), follow: map[*Follower]struct{}{},
 		id: uint64(time.Now().UnixMicro()), // beyond any of an earlier daemon's
 	}
 }
 
-// Publish numbers e and hands it to all who watch. An event without a time gets
-// the present one, one without a severity is Info.
+// Publish numbers e and tells all who watch. An event without a time gets the
+// present one, one without a severity is Info.
 func (f *Feed) Publish(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -69,35 +71,61 @@ func (f *Feed) Publish(e Event) {
 		f.next = (f.next + 1) % len(f.recent)
 	}
 	for w := range f.follow {
-		select {
-		case w.news <- e:
-		default:
-		}
+		w.wake()
 	}
 }
 
-// Follow returns the remembered events after the one numbered after, and a
-// channel of those to come; it is closed by stop and by Close. ok is false if
-// there are too many followers already.
-func (f *Feed) Follow(after uint64) (past []Event, news <-chan Event, stop func(), ok bool) {
+// Follow returns a place behind the event numbered after. ok is false if there
+// are too many followers already.
+func (f *Feed) Follow(after uint64) (w *Follower, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || len(f.follow) >= maxFollowers {
-		return nil, nil, nil, false
+		return nil, false
 	}
-	for i := range f.recent {
-		if e := f.recent[(f.next+i)%len(f.recent)]; e.ID > after {
-			past = append(past, e)
-		}
-	}
-	w := &follower{make(chan Event, followerRoom)}
+	w = &Follower{feed: f, last: after, news: make(chan struct{}, 1)}
 	f.follow[w] = struct{}{}
-	return past, w.news, func() { f.drop(w) }, true
+	w.wake()
+	return w, true
 }
 
-func (f *Feed) drop(w *follower) {
+func (w *Follower) wake() {
+	select {
+	case w.news <- struct{}{}:
+	default: // it knows already
+	}
+}
+
+// News has a value when there may be something to take. It is closed by Stop
+// and with the feed.
+func (w *Follower) News() <-chan struct{} { return w.news }
+
+// Take returns the remembered events that w has not taken yet, oldest first.
+func (w *Follower) Take() []Event {
+	f := w.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if w.last >= f.id {
+		return nil
+	}
+	n := int(min(f.id-w.last, uint64(len(f.recent)))) // numbers have no gaps here
+	w.last = f.id
+	all := make([]Event, 0, n)
+	for i := len(f.recent) - n; i < len(f.recent); i++ {
+		all = append(all, f.recent[(f.next+i)%len(f.recent)])
+	}
+	return all
+}
+
+// Stop gives the place up.
+func (w *Follower) Stop() {
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop(w)
+}
+
+func (f *Feed) drop(w *Follower) {
 	if _, ok := f.follow[w]; ok {
 		delete(f.follow, w)
 		close(w.news)
@@ -110,7 +138,6 @@ func (f *Feed) Close() {
 	defer f.mu.Unlock()
 	f.closed = true
 	for w := range f.follow {
-		delete(f.follow, w)
-		close(w.news)
+		f.drop(w)
 	}
 }

@@ -23,69 +23,88 @@ func texts(es []Event) string {
 	return strings.Join(all, " ")
 }
 
+// after returns what a feed remembers behind an event.
+func after(t *testing.T, f *Feed, id uint64) []Event {
+	t.Helper()
+	w, ok := f.Follow(id)
+	require.True(t, ok)
+	defer w.Stop()
+	<-w.News()
+	return w.Take()
+}
+
 func TestFeedRemembersTheNewest(t *testing.T) {
 	f := NewFeed(3)
+	require.Empty(t, after(t, f, 0))
 	for i := range 5 {
 		f.Publish(Event{Text: fmt.Sprint(i)})
 	}
-	past, _, stop, ok := f.Follow(0)
-	require.True(t, ok)
-	stop()
+	past := after(t, f, 0)
 	require.Equal(t, "2 3 4", texts(past))
-	past, _, stop, _ = f.Follow(past[1].ID)
-	stop()
-	require.Equal(t, "4", texts(past))
-	past, _, stop, _ = f.Follow(past[0].ID + 7)
-	stop()
-	require.Empty(t, past)
-	require.Equal(t, past[:0], past)
+	require.Equal(t, "4", texts(after(t, f, past[1].ID)))
+	require.Empty(t, after(t, f, past[2].ID))
+	require.Empty(t, after(t, f, past[0].ID+7))
 }
 
 func TestFeedNumbersGoOnOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := NewFeed(1)
 		f.Publish(Event{})
-		past, _, stop, _ := f.Follow(0)
-		stop()
+		past := after(t, f, 0)
 		time.Sleep(time.Millisecond)
 		g := NewFeed(1)
 		g.Publish(Event{Text: "new"})
-		past, _, stop, _ = g.Follow(past[0].ID)
-		stop()
-		require.Equal(t, "new", texts(past))
+		require.Equal(t, "new", texts(after(t, g, past[0].ID)))
 	})
 	require.Less(t, NewFeed(1).id, uint64(1)<<53, "a number that every JSON reader can hold")
 }
 
+// Who comes late gets the newest events, sees by their numbers that some are
+// missing, and misses none of those to come.
 func TestSlowFollowerSeesTheGap(t *testing.T) {
-	f := NewFeed(1)
-	_, slow, stop, _ := f.Follow(0)
-	for i := range followerRoom + 10 {
+	f := NewFeed(3)
+	w, _ := f.Follow(0)
+	f.Publish(Event{Text: "first"})
+	<-w.News()
+	first := w.Take()
+	require.Equal(t, "first", texts(first))
+	for i := range 1000 {
 		f.Publish(Event{Text: fmt.Sprint(i)})
 	}
-	for i := range followerRoom {
-		require.Equal(t, fmt.Sprint(i), (<-slow).Text)
-	}
+	<-w.News()
+	late := w.Take()
+	require.Equal(t, "997 998 999", texts(late))
+	require.Equal(t, first[0].ID+998, late[0].ID)
+	require.Empty(t, w.News(), "it has all there is")
+	require.Empty(t, w.Take())
 	f.Publish(Event{Text: "after"})
-	first := <-slow
-	require.Equal(t, "after", first.Text)
-	stop()
-	stop()
-	_, open := <-slow
+	<-w.News()
+	require.Equal(t, "after", texts(w.Take()))
+	w.Stop()
+	w.Stop()
+	_, open := <-w.News()
 	require.False(t, open)
 }
 
 func TestFollowersAreBounded(t *testing.T) {
 	f := NewFeed(1)
+	var last *Follower
 	for range maxFollowers {
-		_, _, _, ok := f.Follow(0)
+		w, ok := f.Follow(0)
 		require.True(t, ok)
+		last = w
 	}
-	_, _, _, ok := f.Follow(0)
+	_, ok := f.Follow(0)
 	require.False(t, ok)
+	last.Stop()
+	last, ok = f.Follow(0)
+	require.True(t, ok, "a place is free again")
 	f.Close()
+	<-last.News()
+	_, open := <-last.News()
+	require.False(t, open)
 	f.Publish(Event{})
-	_, _, _, ok = f.Follow(0)
+	_, ok = f.Follow(0)
 	require.False(t, ok, "closed")
 }
 
@@ -110,8 +129,7 @@ func TestStream(t *testing.T) {
 	s := Serve(l, New(Options{Control: nothing{}, Feed: f}).Socket())
 	f.Publish(Event{Kind: "pr", Text: "one\n\ndata: {}"})
 	f.Publish(Event{Kind: "pr", Text: "two"})
-	past, _, stop, _ := f.Follow(0)
-	stop()
+	past := after(t, f, 0)
 
 	c := NewClient(path)
 	defer c.Close()

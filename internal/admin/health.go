@@ -21,6 +21,15 @@ type Overview struct {
 	LUNs     []LUN     `json:"luns"`
 	Targets  int       `json:"targets"`
 	Sessions int       `json:"sessions"`
+	Commands int       `json:"commands" doc:"under way"`
+	Oldest   *Waiting  `json:"oldest,omitempty" doc:"the command that is under way longest"`
+}
+
+// Waiting is a command under way, and whose it is.
+type Waiting struct {
+	Session string `json:"session"`
+	Host    string `json:"host"`
+	Command
 }
 
 // Health is the worst of the problems.
@@ -36,6 +45,13 @@ func overview(s Status) Overview {
 	o := Overview{
 		Time: s.Time, Version: s.Version, PID: s.PID, Started: s.Started, DataDir: s.DataDir, Ready: s.Ready,
 		Health: HealthOK, Problems: problems(s), Portals: s.Portals, LUNs: luns(s), Targets: len(s.Targets), Sessions: len(s.Sessions),
+	}
+	for i := range s.Sessions {
+		x := &s.Sessions[i]
+		o.Commands += x.Commands
+		if x.Oldest != nil && (o.Oldest == nil || x.Oldest.Seconds > o.Oldest.Seconds) {
+			o.Oldest = &Waiting{x.ID, x.Host, *x.Oldest}
+		}
 	}
 	for _, p := range o.Problems {
 		switch p.Severity {

@@ -36,7 +36,12 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, cluster: admintest.New(), token: "0123456789abcdef"}
+	return newRigOf(t, admintest.New())
+}
+
+func newRigOf(t *testing.T, cluster *admintest.Cluster) *rig {
+	t.Helper()
+	r := &rig{t: t, cluster: cluster, token: "0123456789abcdef"}
 	r.api = admin.New(admin.Options{
 		Control: r.cluster, Version: "1.2.3", Feed: r.cluster.Feed,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "nas_target_up 1\n") }),

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -16,12 +18,13 @@ import (
 // Target is the name of the cluster's target.
 const Target = "iqn.2026-11.com.example:cluster"
 
-// Noon is when things happened in a Cluster.
+// Noon is when things happened in a Cluster that New makes.
 var Noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // Cluster is a Control. Change Now under Lock, and tell with Feed.
 type Cluster struct {
 	sync.Mutex
+	noon    time.Time
 	Now     admin.Status
 	Entries []admin.HistoryEntry // oldest first
 	Before  []admin.Past
@@ -40,10 +43,13 @@ type Applied struct {
 
 // New returns a cluster of two Windows nodes with two paths each, a witness and
 // a shared disk; node1 holds the witness.
-func New() *Cluster {
-	c := &Cluster{Feed: admin.NewFeed(256)}
+func New() *Cluster { return NewAt(Noon) }
+
+// NewAt returns such a cluster whose story happened about noon.
+func NewAt(noon time.Time) *Cluster {
+	c := &Cluster{noon: noon, Feed: admin.NewFeed(256)}
 	c.Now = admin.Status{
-		Time: Noon.Add(2 * time.Hour), Version: "1.2.3", PID: 4711, Started: Noon.Add(-72 * time.Hour), DataDir: "/var/lib/nas-target", Ready: true, LogLevel: "info",
+		Time: noon.Add(2 * time.Hour), Version: "1.2.3", PID: 4711, Started: noon.Add(-72 * time.Hour), DataDir: "/var/lib/nas-target", Ready: true, LogLevel: "info",
 		Portals: []admin.Portal{{Group: 1, Address: "192.0.2.5:3260", Sessions: 2}, {Group: 2, Address: "198.51.100.5:3260", Sessions: 2}},
 		Targets: []admin.Target{{
 			Name: Target, Alias: "cluster storage", PortalGroups: []uint16{1, 2}, Access: "listed",
@@ -70,9 +76,28 @@ func New() *Cluster {
 		c.Register("witness", host, uint64(0x1000+i), 1)
 		c.Register("shared", host, uint64(0x1000+i), 2)
 	}
-	c.Reserve("witness", "node1", "write-exclusive-registrants-only", Noon.Add(2*time.Minute))
-	c.Reserve("shared", "node2", "write-exclusive-registrants-only", Noon.Add(5*time.Minute))
+	c.Reserve("witness", "node1", "write-exclusive-registrants-only", c.noon.Add(2*time.Minute))
+	c.Reserve("shared", "node2", "write-exclusive-registrants-only", c.noon.Add(5*time.Minute))
+	for _, l := range c.Now.Targets[0].LUNs {
+		c.Before = append(c.Before, past(l.Name, *l.Traffic.Now, c.Now.Time))
+	}
 	return c
+}
+
+// past is ten minutes of a disk that does about what it does now.
+func past(name string, now admin.Rate, end time.Time) admin.Past {
+	p := admin.Past{LUN: name}
+	chance := rand.New(rand.NewPCG(uint64(len(name)), 7)) // the same every time
+	load, slow := 0.7, 1.0
+	for i := range 120 {
+		load = min(1.2, max(0.2, load+0.16*(chance.Float64()-0.5)+0.03*math.Sin(float64(i)/14)))
+		slow = min(2, max(0.8, slow+0.2*(chance.Float64()-0.53)))
+		p.Points = append(p.Points, admin.Moment{Time: end.Add(time.Duration(i-120) * 5 * time.Second), Rate: admin.Rate{
+			Reads: now.Reads * load, ReadBytes: now.ReadBytes * load, ReadLatency: now.ReadLatency * slow,
+			Writes: now.Writes * (1.6 - load), WriteBytes: now.WriteBytes * (1.6 - load), WriteLatency: now.WriteLatency * slow * slow,
+		}})
+	}
+	return p
 }
 
 // Node is the iSCSI name of a host.
@@ -113,7 +138,7 @@ func (c *Cluster) Login(host string, path int, isid byte) *admin.Session {
 	c.Now.Sessions = append(c.Now.Sessions, admin.Session{
 		ID: id, Initiator: Port(host, isid), Host: host, ISID: fmt.Sprintf("0x4000013700%02x", isid), TSIH: uint16(len(c.Now.Sessions) + 1),
 		Target: fmt.Sprintf("%s,t,0x%04x", Target, path), Address: fmt.Sprintf("%s.%d:49%03d", net, 10+isid, isid),
-		Portal: net + ".5:3260", Since: Noon.Add(time.Minute), Connections: 1, ReadBytes: 1 << 30, WriteBytes: 5 << 30,
+		Portal: net + ".5:3260", Since: c.noon.Add(time.Minute), Connections: 1, ReadBytes: 1 << 30, WriteBytes: 5 << 30,
 	})
 	return &c.Now.Sessions[len(c.Now.Sessions)-1]
 }
@@ -130,16 +155,17 @@ func (c *Cluster) Register(name, host string, key uint64, paths int) {
 		r.Registrations = append(r.Registrations, admin.Registration{
 			Initiator: s.Initiator, Host: host, ISID: s.ISID, Target: s.Target, Group: (s.TSIH-1)%2 + 1, Key: fmt.Sprintf("0x%016x", key),
 			Access: admin.MayWrite, Live: true, Session: s.ID, Address: s.Address,
-			Made: admin.Origin{Since: Noon.Add(time.Minute), Command: "REGISTER", By: host, Entry: uint64(len(c.Entries) + 1)},
+			Made: admin.Origin{Since: c.noon.Add(time.Minute), Command: "REGISTER", By: host, Entry: uint64(len(c.Entries) + 1)},
 		})
 		c.tell(admin.HistoryEntry{LUN: name, Action: "register", Initiator: s.Initiator, Host: host, Target: s.Target, Address: s.Address,
-			Text: fmt.Sprintf("%s registered key 0x%016x on %s", host, key, name)}, Noon.Add(time.Minute))
+			Text: fmt.Sprintf("%s registered key 0x%016x on %s", host, key, name)}, c.noon.Add(time.Minute))
 	}
 }
 
 // Reserve makes the first registration of host the holder.
 func (c *Cluster) Reserve(name, host, kind string, at time.Time) {
 	r := &c.LUN(name).Reservations
+	before := r.Outline()
 	for i := range r.Registrations {
 		g := &r.Registrations[i]
 		g.Holder = false
@@ -147,7 +173,8 @@ func (c *Cluster) Reserve(name, host, kind string, at time.Time) {
 			g.Holder, r.HolderHost, r.Holder, r.HolderLive, r.Type = true, host, g.Initiator, g.Live, kind
 			r.Made = admin.Origin{Since: at, Command: "RESERVE", By: host, Entry: uint64(len(c.Entries) + 1)}
 			c.tell(admin.HistoryEntry{LUN: name, Action: "reserve", Initiator: g.Initiator, Host: host, Address: g.Address,
-				Text: fmt.Sprintf("%s reserved %s, %s", host, name, kind)}, at)
+				Text:    fmt.Sprintf("%s reserved %s, %s", host, name, kind),
+				Changes: &admin.Changes{Key: g.Key, Type: kind, Before: before, After: r.Outline()}}, at)
 		}
 	}
 }
@@ -157,6 +184,7 @@ func (c *Cluster) Preempt(name, winner, loser string, at time.Time) {
 	c.Lock()
 	defer c.Unlock()
 	r := &c.LUN(name).Reservations
+	before := r.Outline()
 	var removed []admin.PortKey
 	r.Registrations = slices.DeleteFunc(r.Registrations, func(g admin.Registration) bool {
 		if g.Host != loser {
@@ -168,7 +196,6 @@ func (c *Cluster) Preempt(name, winner, loser string, at time.Time) {
 		return true
 	})
 	r.Generation++
-	before := admin.Outline{Generation: r.Generation - 1, APTPL: true, Registrations: len(r.Registrations) + len(removed), Type: r.Type, Holder: r.Holder, HolderHost: r.HolderHost}
 	var by admin.Registration
 	for i := range r.Registrations {
 		if g := &r.Registrations[i]; g.Host == winner && by.Host == "" {

@@ -3,7 +3,6 @@ package browsertest
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,8 +61,8 @@ func Open(t testing.TB) *Browser {
 	var made struct{ SessionID string }
 	b.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
 		"browserName":             "chrome",
-		"goog:chromeOptions":      map[string]any{"args": []string{"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"}},
-		"goog:loggingPrefs":       map[string]any{"browser": "ALL"},
+		"goog:chromeOptions":      map[string]any{"args": []string{"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-background-networking"}},
+		"goog:loggingPrefs":       map[string]any{"browser": "ALL", "performance": "ALL"},
 		"unhandledPromptBehavior": "accept and notify",
 	}}}, &made)
 	b.session = base + "/" + made.SessionID
@@ -209,14 +208,27 @@ func (b *Browser) find(css string) string {
 	return ""
 }
 
-// Picture returns the whole page as PNG.
-func (b *Browser) Picture() []byte {
+// Requests returns the URLs that pages asked for since the last call, whether
+// they got an answer or not.
+func (b *Browser) Requests() (all []string) {
 	b.t.Helper()
-	var shot struct{ Data string }
-	b.call("POST", "/goog/cdp/execute", map[string]any{"cmd": "Page.captureScreenshot", "params": map[string]any{"captureBeyondViewport": true}}, &shot)
-	png, err := base64.StdEncoding.DecodeString(shot.Data)
-	require.NoError(b.t, err)
-	return png
+	var log []struct{ Message string }
+	b.call("POST", "/se/log", map[string]string{"type": "performance"}, &log)
+	for _, l := range log {
+		var e struct {
+			Message struct {
+				Method string
+				Params struct {
+					Request struct{ URL string }
+				}
+			}
+		}
+		require.NoError(b.t, json.Unmarshal([]byte(l.Message), &e))
+		if e.Message.Method == "Network.requestWillBeSent" {
+			all = append(all, e.Message.Params.Request.URL)
+		}
+	}
+	return all
 }
 
 // Complaints returns what the browser's console says at level SEVERE: script

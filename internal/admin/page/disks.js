@@ -1,32 +1,12 @@
-import { el } from "./dom.js";
+import { cell, el } from "./dom.js";
 import { count, latency, size } from "./format.js";
-
-// past keeps the last rates of each disk for its curve.
-const past = new Map();
-const points = 60;
-
-export function note(luns) {
-  for (const l of luns) {
-    const p = past.get(l.name) || [];
-    p.push(l.traffic.now ? [l.traffic.now.read_bytes, l.traffic.now.write_bytes] : [0, 0]);
-    past.set(l.name, p.slice(-points));
-  }
-}
-
-function curve(name) {
-  const p = past.get(name) || [];
-  const top = Math.max(1, ...p.flat());
-  const line = (i) => p.map((v, x) => ((x + points - p.length) / (points - 1) * 100).toFixed(2) + "," + (23 - v[i] / top * 22).toFixed(2)).join(" ");
-  return el("svg:svg", { class: "curve", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" },
-    el("svg:polyline", { class: "reads", points: line(0) }),
-    el("svg:polyline", { class: "writes", points: line(1) }));
-}
+import { delays, throughput } from "./chart.js";
 
 // truth says what an acknowledged write means.
 function truth(l) {
-  if (l.volatile) return "volatile: nothing survives the daemon";
-  if (l.write_cache) return "write cache on, flushes are real (WCE=1)";
-  return "no write cache, every write is durable (WCE=0)";
+  if (l.volatile) return ["Volatile", "nothing survives the daemon"];
+  if (l.write_cache) return ["Write cache", "WCE=1: durable once flushed"];
+  return ["No write cache", "WCE=0: durable when answered"];
 }
 
 function state(l) {
@@ -36,25 +16,42 @@ function state(l) {
   return el("span", { class: "pill ok" }, "ok");
 }
 
-function figure(name, value, detail) {
-  return el("div", {}, el("dt", {}, name), el("dd", {}, value, detail && el("small", {}, " ", detail)));
+function space(l) {
+  if (!l.allocated) return el("small", {}, l.backstore);
+  return [
+    el("progress", { max: l.bytes, value: Math.min(l.allocated, l.bytes), "aria-label": "space in use" }),
+    el("small", {}, size(l.allocated) + " in use, " + l.backstore),
+  ];
 }
 
-export function disk(l) {
+function figure(name, value, detail) {
+  return el("div", { class: name }, el("dt", {}, name), el("dd", {}, value, detail && el("small", {}, " ", detail)));
+}
+
+function disk(l) {
   const now = l.traffic.now;
-  return el("article", { class: "card disk", key: l.name },
-    el("h3", {}, l.name, el("small", {}, " LUN " + l.lun), state(l)),
-    l.failure && el("p", { class: "note critical" }, l.failure),
-    el("p", { class: "size" }, el("strong", {}, size(l.bytes)), " ", l.allocated ? size(l.allocated) + " in use, " : null, l.backstore,
-      l.allocated && el("progress", { max: l.bytes, value: Math.min(l.allocated, l.bytes), "aria-label": "space in use" })),
-    el("p", { class: "truth" }, truth(l)),
-    curve(l.name),
-    el("dl", { class: "figures" },
-      figure("read", now ? size(now.read_bytes) + "/s" : "–", now && count(now.reads) + " /s"),
-      figure("write", now ? size(now.write_bytes) + "/s" : "–", now && count(now.writes) + " /s"),
-      figure("read time", now ? latency(now.read_seconds) : "–"),
-      figure("write time", now ? latency(now.write_seconds) : "–")),
-    el("div", { class: "buttons" },
+  const [promise, meaning] = truth(l);
+  return el("tr", { key: l.name, "data-lun": l.name },
+    el("th", { scope: "row" },
+      el("div", { class: "name" }, el("strong", {}, l.name), " ", state(l)), el("small", {}, "LUN " + l.lun),
+      l.failure && el("p", { class: "critical" }, l.failure)),
+    cell("size", el("span", { class: "size" }, size(l.bytes)), space(l)),
+    cell("a write is", el("span", {}, promise), el("small", { class: "below" }, meaning)),
+    cell("throughput", el("div", { class: "traffic" }, throughput(l.name), el("dl", {},
+      figure("reads", now ? size(now.read_bytes) + "/s" : "–", now && count(now.reads) + " IOPS"),
+      figure("writes", now ? size(now.write_bytes) + "/s" : "–", now && count(now.writes) + " IOPS")))),
+    cell("latency", el("div", { class: "traffic" }, delays(l.name), el("dl", {},
+      figure("reads", now ? latency(now.read_seconds) : "–"),
+      figure("writes", now ? latency(now.write_seconds) : "–")))),
+    el("td", { class: "act" },
       l.failure && el("button", { type: "button", "data-action": "clear-failure", "data-lun": l.name }, "Clear failure…"),
-      el("button", { type: "button", "data-action": "resize", "data-lun": l.name }, "Resize…")));
+      el("button", { type: "button", "data-action": "resize", "data-lun": l.name, "aria-label": "Resize " + l.name }, "Resize…")));
+}
+
+export function disks(luns) {
+  if (luns.length === 0) return el("p", { class: "quiet card" }, "There are no disks.");
+  return el("div", { class: "card" },
+    el("table", {},
+      el("thead", {}, el("tr", {}, ["Disk", "Size", "A write is", "Throughput", "Latency", ""].map((h) => el("th", { scope: "col" }, h)))),
+      el("tbody", {}, luns.map(disk))));
 }

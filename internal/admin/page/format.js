@@ -38,14 +38,23 @@ export function latency(s) {
 
 const two = (n) => String(n).padStart(2, "0");
 
+export function clock(text) {
+  const t = new Date(text);
+  return two(t.getHours()) + ":" + two(t.getMinutes()) + ":" + two(t.getSeconds());
+}
+
+export function day(text, now = new Date()) {
+  const t = new Date(text);
+  if (t.toDateString() === now.toDateString()) return "Today";
+  return t.toLocaleDateString("en", { weekday: "short", month: "short", day: "numeric", year: t.getFullYear() === now.getFullYear() ? undefined : "numeric" });
+}
+
 // when says a moment shortly, on the day that now is.
 export function when(text, now = new Date()) {
   if (!text || text.startsWith("0001-")) return "";
   const t = new Date(text);
-  const clock = two(t.getHours()) + ":" + two(t.getMinutes()) + ":" + two(t.getSeconds());
-  if (t.toDateString() === now.toDateString()) return clock;
-  const day = t.toLocaleDateString("en", { month: "short", day: "numeric" });
-  if (t.getFullYear() === now.getFullYear()) return day + ", " + clock.slice(0, 5);
+  if (t.toDateString() === now.toDateString()) return clock(text);
+  if (t.getFullYear() === now.getFullYear()) return t.toLocaleDateString("en", { month: "short", day: "numeric" }) + ", " + clock(text).slice(0, 5);
   return t.getFullYear() + "-" + two(t.getMonth() + 1) + "-" + two(t.getDate());
 }
 
@@ -57,7 +66,9 @@ export function ago(text, now = Date.now()) {
   return Math.floor(s) + " seconds";
 }
 
-export function seconds(s) {
+// age is how long something has lasted that should be short.
+export function age(s) {
+  if (s < 1) return (s * 1000).toFixed(0) + " ms";
   if (s < 10) return s.toFixed(1) + " s";
   if (s < 120) return s.toFixed(0) + " s";
   return Math.floor(s / 60) + " min";
