@@ -60,7 +60,7 @@ func (f *fdio) setUpDirect(fallback int64) error {
 	f.dio = &dio{align: off, mem: mem}
 	f.unit = max(f.unit, int64(off))
 	f.dio.locks.init()
-	return nil
+	return f.setUpAtomic()
 }
 
 func (f *fdio) readDirect(p []byte, off int64) (done int, err error) {

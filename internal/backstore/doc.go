@@ -27,6 +27,10 @@
 //     before Sync was called survives a power cut. After WriteDurable returned
 //     nil, so does that write. A power cut may keep any part of the rest, torn
 //     at sector boundaries.
+//   - WriteAtomic is never torn. Memory promises that of every write: what ends
+//     one in the middle ends the disk. A file or device does where the kernel
+//     does, which takes direct I/O. Elsewhere nothing is promised, and
+//     initiators are not told of it.
 //   - A flush that failed is never tried again, because the kernel marks the
 //     pages clean and the second flush would report success for lost data. The
 //     failure latches: every later change, Sync and WriteDurable returns the

@@ -19,6 +19,8 @@ type fdio struct {
 	fd   int
 	dio  *dio  // nil: through the page cache
 	unit int64 // offsets and lengths that fallocate takes: 1, or a device's block
+	// atomic is the length of a write that nothing tears; 0: there is none.
+	atomic int64
 	// whole latches a *ShrunkError when the medium lost a part.
 	whole func() error
 	// extends is true where a write past the end makes the medium longer, so

@@ -25,6 +25,13 @@ type Files interface {
 	Pwrite(fd int, p []byte, off int64) (int, error)
 	// PwriteDsync is Pwrite with RWF_DSYNC.
 	PwriteDsync(fd int, p []byte, off int64) (int, error)
+	// PwriteAtomic is Pwrite with RWF_ATOMIC: all or nothing, torn by no power
+	// cut, and refused where that cannot be had. Lengths are powers of two,
+	// offsets multiples of the length.
+	PwriteAtomic(fd int, p []byte, off int64) (int, error)
+	// AtomicUnits are the shortest and the longest PwriteAtomic with direct I/O;
+	// zeros where there is none.
+	AtomicUnits(fd int) (least, most int, err error)
 	Fdatasync(fd int) error
 	Fsync(fd int) error
 	Ftruncate(fd int, n int64) error

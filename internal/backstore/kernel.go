@@ -87,6 +87,20 @@ func (Kernel) PwriteDsync(fd int, p []byte, off int64) (int, error) {
 	return unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_DSYNC)
 }
 
+// Linux 6.11; file systems have followed one by one.
+func (Kernel) PwriteAtomic(fd int, p []byte, off int64) (int, error) {
+	return unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_ATOMIC)
+}
+
+func (Kernel) AtomicUnits(fd int) (least, most int, err error) {
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_WRITE_ATOMIC, &st)
+	if err != nil || st.Mask&unix.STATX_WRITE_ATOMIC == 0 {
+		return 0, 0, err
+	}
+	return int(st.Atomic_write_unit_min), int(st.Atomic_write_unit_max), nil
+}
+
 func (Kernel) Fdatasync(fd int) error { return retry(func() error { return unix.Fdatasync(fd) }) }
 
 func (Kernel) Fsync(fd int) error { return retry(func() error { return unix.Fsync(fd) }) }

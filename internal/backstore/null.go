@@ -67,6 +67,14 @@ func (n *Null) WriteAt(p []byte, off int64) (int, error) {
 // WriteDurable is WriteAt.
 func (n *Null) WriteDurable(p []byte, off int64) error { return n.check("write", off, int64(len(p))) }
 
+// WriteAtomic cannot be had: what is written is not there afterwards.
+func (n *Null) WriteAtomic([]byte, int64) error {
+	return &Error{Op: "write", Reason: ReasonUnsupported}
+}
+
+// Atomic keeps the Volume contract.
+func (n *Null) Atomic() (unit, most int64) { return 0, 0 }
+
 // Sync has nothing to do.
 func (n *Null) Sync() error { return n.check("sync", 0, 0) }
 

@@ -3,6 +3,7 @@ package backstore
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -180,6 +181,16 @@ func (r *RAM) WriteDurable(p []byte, off int64) error {
 	_, err := r.WriteAt(p, off)
 	return err
 }
+
+// WriteAtomic is WriteAt. Nothing stops it in the middle but the end of the
+// process or of the power, and these leave neither old nor new.
+func (r *RAM) WriteAtomic(p []byte, off int64) error {
+	_, err := r.WriteAt(p, off)
+	return err
+}
+
+// Atomic keeps the Volume contract: any write is.
+func (r *RAM) Atomic() (unit, most int64) { return 1, math.MaxInt64 }
 
 // Sync has nothing to do.
 func (r *RAM) Sync() error {

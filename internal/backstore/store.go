@@ -29,6 +29,16 @@ type Volume interface {
 	// WriteDurable is WriteAt that returns nil once p survives a power cut.
 	WriteDurable(p []byte, off int64) error
 
+	// WriteAtomic is WriteAt of all of p or of nothing: whatever ends the call,
+	// the process or the power leaves no mixture of old and new. Durable only
+	// after Sync. It takes what Atomic tells.
+	WriteAtomic(p []byte, off int64) error
+
+	// Atomic tells what WriteAtomic takes: lengths up to most bytes, lengths and
+	// offsets that are multiples of unit. most is 0 where nobody promises
+	// anything. Both are constant while the store is open.
+	Atomic() (unit, most int64)
+
 	// Discard makes the range read as zeros and gives its space back where
 	// whole allocation units are covered. Durable only after Sync.
 	Discard(off, n int64) error

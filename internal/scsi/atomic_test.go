@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -194,5 +196,103 @@ func BenchmarkRangeLockShare(b *testing.B) {
 		for i := uint64(0); pb.Next(); i++ {
 			l.unshare(l.share(stripes(i<<7, 8, 9)))
 		}
+	})
+}
+
+func TestWriteAtomic(t *testing.T) {
+	b := newBench(t)
+	p := pattern(4*512, 5)
+	b.good("9c 00 0000000000000007 0000 0004 00 00", p)
+	require.Equal(t, p, b.at(7, 4))
+	require.Zero(t, b.medium.syncs)
+	b.good("9c 18 0000000000000008 0000 0001 3f 00", p[:512])
+	require.Equal(t, 1, b.medium.syncs, "FUA")
+	b.good("9c 00 0000000000000fff 0000 0000 00 00", nil)
+	b.refused(ErrLBAOutOfRange.WithInfo(benchBlocks), "9c 00 0000000000001000 0000 0000 00 00", nil)
+	b.refused(ErrInvalidField.AtCDB(10, 1), "9c 00 0000000000000007 0200 0004 00 00", p)
+	b.refused(ErrInvalidField.AtCDB(1, 5), "9c 20 0000000000000007 0000 0004 00 00", p)
+	b.refused(ErrInvalidIU, "9c 00 0000000000000007 0000 0004 00 00", p[:1024])
+	b.refused(ErrInvalidField.AtCDB(12, 7), "9c 00 0000000000000000 0000 4001 00 00", nil)
+	b.refused(ErrLBAOutOfRange.WithInfo(benchBlocks), "9c 00 0000000000000fff 0000 0002 00 00", p[:1024])
+	b.refused(ErrLBAOutOfRange.WithInfo(benchBlocks+1), "9c 00 0000000000001001 0000 0000 00 00", nil)
+	b.medium.writeErr = syscall.EIO
+	b.refused(ErrWriteError.WithInfo(7), "9c 00 0000000000000007 0000 0004 00 00", p)
+}
+
+// What the medium writes untorn is what page B0h tells and the command takes;
+// where it promises nothing, or nothing that blocks can express, there is no
+// such command.
+func TestWriteAtomicIsAsLargeAsTheMediumsPromise(t *testing.T) {
+	const one, two = "9c 00 0000000000000000 0000 0008 00 00", "9c 00 0000000000000000 0000 0010 00 00"
+	for name, c := range map[string]struct {
+		unit, most   int64
+		block        int
+		unit2, most2 uint32
+	}{
+		"any":                      {1, math.MaxInt64, 512, 0, 0x4000},
+		"any, in large blocks":     {1, math.MaxInt64, 4096, 0, 0x800},
+		"one size":                 {4096, 4096, 512, 8, 8},
+		"the block":                {4096, 4096, 4096, 0, 1},
+		"multiples":                {4096, 10000, 512, 8, 16},
+		"less than a block":        {512, 512, 4096, 0, 0},
+		"blocks of smaller units":  {512, 8192, 4096, 0, 2},
+		"not in whole blocks":      {1536, 6144, 512, 3, 12},
+		"a unit that no block has": {3000, 9000, 512, 0, 0},
+		"nothing":                  {1, 0, 512, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMem(benchBlocks * 512)
+			m.atomicUnit, m.atomicMost = c.unit, c.most
+			b := newBenchOn(t, m, m, func(u *UnitConfig) { u.BlockSize = c.block })
+			limits := b.in("12 01 b0 00 ff 00")
+			require.Equal(t, c.most2, binary.BigEndian.Uint32(limits[44:]), "maximum")
+			require.Equal(t, c.unit2, binary.BigEndian.Uint32(limits[48:]), "alignment")
+			require.Equal(t, c.unit2, binary.BigEndian.Uint32(limits[52:]), "granularity")
+			require.Equal(t, make([]byte, 8), limits[56:64], "boundaries")
+			known := b.in("a3 0c 01 9c 0000 00000100 00 00")[1]
+			if c.most2 == 0 {
+				require.EqualValues(t, notSupported, known)
+				b.refused(ErrInvalidOpcode, one, make([]byte, 4096))
+				return
+			}
+			require.EqualValues(t, supported, known)
+		})
+	}
+	m := newMem(benchBlocks * 512)
+	m.atomicUnit, m.atomicMost = 4096, 4096
+	b := newBenchOn(t, m, m)
+	b.good(one, pattern(4096, 1))
+	b.refused(ErrInvalidField.AtCDB(12, 7), two, make([]byte, 8192))
+	b.refused(ErrInvalidField.AtCDB(12, 7), "9c 00 0000000000000000 0000 0007 00 00", make([]byte, 7*512))
+	b.refused(ErrInvalidField.AtCDB(2, 7), "9c 00 0000000000000001 0000 0008 00 00", make([]byte, 4096))
+}
+
+// No reader sees a part of it, and of two that overlap one is first.
+func TestWriteAtomicIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		other := b.attach("iqn.2026-11.test:b")
+		hold := make(chan struct{})
+		b.medium.before = func(op string, _, _ int64) {
+			if op == "atomic" {
+				<-hold
+			}
+		}
+		fresh := pattern(8*512, 3)
+		var done atomic.Int32
+		go func() { b.good("9c 00 0000000000000000 0000 0008 00 00", fresh); done.Add(1) }()
+		synctest.Wait()
+		for _, cdb := range []string{"28 00 00000004 00 0008 00", "88 00 0000000000000007 00000001 00 00"} {
+			go func() {
+				r := b.through(other, 0, cdb, nil, 8*512)
+				require.Equal(t, fresh[7*512:], r.In[(7-int(r.lba()))*512:][:512])
+				done.Add(1)
+			}()
+		}
+		synctest.Wait()
+		require.Zero(t, done.Load())
+		close(hold)
+		synctest.Wait()
+		require.EqualValues(t, 3, done.Load())
 	})
 }

@@ -75,7 +75,7 @@ func TestRangesAtTheEdges(t *testing.T) {
 				if r.Op == 0x41 || r.Op == 0x93 {
 					task.OutLen = 512
 				}
-				if r.Op == 0x89 || r.Op == 0x8b {
+				if r.Op == 0x89 || r.Op == 0x8b || r.Op == 0x9c {
 					task.OutLen = uint32(min(count, 1<<12)) * 512
 					if r.Op == 0x89 {
 						task.OutLen *= 2

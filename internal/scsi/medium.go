@@ -20,6 +20,10 @@ type (
 	durable interface {
 		WriteDurable(p []byte, off int64) error
 	}
+	atomicWriter interface {
+		WriteAtomic(p []byte, off int64) error
+		Atomic() (unit, most int64)
+	}
 	hasty interface {
 		TryReadAt(p []byte, off int64) (ok bool, err error)
 	}
@@ -46,6 +50,7 @@ type (
 // handlers read one answer.
 type caps struct {
 	durable  durable
+	atomic   atomicWriter
 	hasty    hasty
 	discard  discarder
 	zero     zeroer
@@ -60,6 +65,7 @@ type caps struct {
 func capsOf(m Medium) caps {
 	var c caps
 	c.durable, _ = m.(durable)
+	c.atomic, _ = m.(atomicWriter)
 	c.hasty, _ = m.(hasty)
 	c.discard, _ = m.(discarder)
 	c.zero, _ = m.(zeroer)

@@ -47,6 +47,11 @@ func appendLimits(b []byte, t *Task) []byte {
 		binary.BigEndian.PutUint32(at(32), 1<<31|f.unmapAlignment)
 	}
 	binary.BigEndian.PutUint64(at(36), maxWriteSameBlocks)
+	binary.BigEndian.PutUint32(at(44), uint32(f.atomic.most))
+	if f.atomic.unit > 1 {
+		binary.BigEndian.PutUint32(at(48), uint32(f.atomic.unit)) // alignment
+		binary.BigEndian.PutUint32(at(52), uint32(f.atomic.unit)) // granularity
+	}
 	return append(b, p...)
 }
 

@@ -89,6 +89,7 @@ type conf struct {
 	physExp     uint8
 	blocks      uint64
 	maxTransfer uint64 // blocks
+	atomic      atomicity
 	readOnly    bool
 	rotational  bool
 	thin        bool
@@ -150,6 +151,7 @@ func NewUnit(c UnitConfig, m Medium, r *pr.Unit) (*Unit, error) {
 		c.MaxTransfer = DefaultMaxTransfer
 	}
 	f.maxTransfer = uint64(c.MaxTransfer) >> f.shift
+	f.atomic = u.caps.atomicityOf(f.shift, f.maxTransfer)
 	f.blocks = uint64(m.Size()) >> f.shift
 	if f.counted = f.thin && u.caps.account != nil; f.counted {
 		f.thresholds = defaultThresholds(f.blocks << f.shift)

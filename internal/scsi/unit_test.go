@@ -3,6 +3,7 @@ package scsi
 import (
 	"bytes"
 	"encoding/hex"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,8 @@ type memMedium struct {
 
 	before                      func(op string, off, n int64) // runs outside the lock
 	readErr, writeErr, flushErr error
+	atomicUnit                  int64 // 0: any write is atomic
+	atomicMost                  int64
 	free                        int64
 }
 
@@ -91,6 +94,20 @@ func (m *memMedium) WriteDurable(p []byte, off int64) error {
 	m.durable++
 	_, err := m.put(p, off)
 	return err
+}
+
+func (m *memMedium) WriteAtomic(p []byte, off int64) error {
+	m.enter("atomic", off, int64(len(p)))
+	defer m.mu.Unlock()
+	_, err := m.put(p, off)
+	return err
+}
+
+func (m *memMedium) Atomic() (unit, most int64) {
+	if m.atomicUnit == 0 {
+		return 1, math.MaxInt64
+	}
+	return m.atomicUnit, m.atomicMost
 }
 
 func (m *memMedium) Discard(off, n int64) error {

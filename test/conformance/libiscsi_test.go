@@ -39,6 +39,28 @@ func TestLibiscsi(t *testing.T) {
 	}
 }
 
+// Whatever is skipped has a reason that is ours, and no reason outlives its
+// skip.
+func TestEverySkipIsExplained(t *testing.T) {
+	lines, err := Load(expectedFile)
+	require.NoError(t, err)
+	for test, line := range lines {
+		why := cannotApply[test]
+		switch Status(strings.Fields(line)[0]) {
+		case Passed:
+			require.Empty(t, why, test)
+		case Skipped:
+			require.NotEmpty(t, why, test)
+		case Broken:
+		default:
+			t.Error(line)
+		}
+	}
+	for test := range cannotApply {
+		require.Contains(t, lines, test)
+	}
+}
+
 // The harness sees failures and skips: tgt has both in this family.
 func TestHarnessAgainstAPeer(t *testing.T) {
 	tool, err := Find()

@@ -24,6 +24,13 @@ var special = map[string]peers.Disk{
 	// It resets and cuts and comes back while an erasure goes on: some seconds,
 	// and on a busy machine more. Then it sleeps, and answers nothing.
 	"Sanitize.Reset": {EraseSpeed: diskSize / 30, NoPings: true},
+	// A file promises no atomic writes unless the kernel does; memory does.
+	"WriteAtomic16.Simple":       {RAM: diskSize},
+	"WriteAtomic16.BeyondEol":    {RAM: diskSize},
+	"WriteAtomic16.ZeroBlocks":   {RAM: diskSize},
+	"WriteAtomic16.WriteProtect": {RAM: diskSize},
+	"WriteAtomic16.DpoFua":       {RAM: diskSize},
+	"WriteAtomic16.VPD":          {RAM: diskSize},
 }
 
 // Suite runs tests against targets of one kind that it starts itself.

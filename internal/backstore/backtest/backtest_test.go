@@ -196,6 +196,7 @@ func TestFailEveryOp(t *testing.T) {
 		backtest.OpRead:         func(v backstore.Volume) error { _, err := v.ReadAt(make([]byte, 8), 0); return err },
 		backtest.OpWrite:        func(v backstore.Volume) error { _, err := v.WriteAt(make([]byte, 8), 0); return err },
 		backtest.OpWriteDurable: func(v backstore.Volume) error { return v.WriteDurable(make([]byte, 8), 0) },
+		backtest.OpWriteAtomic:  func(v backstore.Volume) error { return v.WriteAtomic(make([]byte, 8), 0) },
 		backtest.OpSync:         func(v backstore.Volume) error { return v.Sync() },
 		backtest.OpDiscard:      func(v backstore.Volume) error { return v.Discard(0, 8) },
 		backtest.OpWriteZeros:   func(v backstore.Volume) error { return v.WriteZeros(0, 8) },

@@ -8,6 +8,9 @@ import (
 	"nas-target/internal/backstore"
 )
 
+// crashAtomic is the longest write that a power cut does not tear, in bytes.
+const crashAtomic = 256 << 10
+
 // ErrPowerLost is what every call on a medium returns after its power cut.
 var ErrPowerLost = errors.New("power lost")
 
@@ -124,6 +127,17 @@ func (c *Crash) WriteDurable(p []byte, off int64) error {
 		d.flushRange(off, int64(len(p)), d.beginFlush())
 	})
 }
+
+// WriteAtomic keeps the Volume contract.
+func (c *Crash) WriteAtomic(p []byte, off int64) error {
+	if (off|int64(len(p)))%sectorSize != 0 || len(p) > crashAtomic {
+		return &backstore.Error{Op: "write", Reason: backstore.ReasonUnaligned}
+	}
+	return c.do(off, int64(len(p)), func(d *sectors) { d.writeAtomic(p, off) })
+}
+
+// Atomic keeps the Volume contract.
+func (c *Crash) Atomic() (unit, most int64) { return sectorSize, crashAtomic }
 
 // Sync keeps the Store contract.
 func (c *Crash) Sync() error { return c.do(0, 0, (*sectors).flush) }

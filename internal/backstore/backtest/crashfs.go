@@ -24,6 +24,8 @@ type CrashFS struct {
 	// During, if set, runs in the middle of every flush, without locks: what
 	// is written there is not covered by that flush.
 	During func()
+	// AtomicMost is the longest write that a power cut does not tear; 0: none.
+	AtomicMost int
 }
 
 type inode struct {
@@ -249,6 +251,31 @@ func (c *CrashFS) PwriteDsync(fd int, p []byte, off int64) (int, error) {
 		return n, err
 	}
 	return n, c.flush(fd, func(f *openFile, upTo uint64) { f.data.flushRange(off, int64(n), upTo) })
+}
+
+func (c *CrashFS) AtomicUnits(int) (least, most int, err error) {
+	if c.AtomicMost == 0 {
+		return 0, 0, nil
+	}
+	return sectorSize, c.AtomicMost, nil
+}
+
+func (c *CrashFS) PwriteAtomic(fd int, p []byte, off int64) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, err := c.lookup(fd)
+	n := int64(len(p))
+	switch {
+	case err != nil:
+		return 0, err
+	case f.flags&unix.O_DIRECT == 0:
+		return 0, unix.EOPNOTSUPP
+	case n < sectorSize || n > int64(c.AtomicMost) || n&(n-1) != 0 || off%n != 0:
+		return 0, unix.EINVAL
+	}
+	f.data.writeAtomic(p, off)
+	f.size = max(f.size, off+n)
+	return len(p), nil
 }
 
 func (c *CrashFS) Fdatasync(fd int) error {

@@ -20,6 +20,8 @@ const (
 	SysPreadNoWait   = "preadv2"
 	SysPwrite        = "pwrite"
 	SysPwriteDsync   = "pwritev2"
+	SysPwriteAtomic  = "pwritev2 atomic"
+	SysAtomicUnits   = "statx atomic"
 	SysFdatasync     = "fdatasync"
 	SysFsync         = "fsync"
 	SysFtruncate     = "ftruncate"
@@ -193,6 +195,21 @@ func (f *Faults) PwriteDsync(fd int, p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return f.next().PwriteDsync(fd, p[:n], off)
+}
+
+func (f *Faults) PwriteAtomic(fd int, p []byte, off int64) (int, error) {
+	n, err := f.strike(SysPwriteAtomic, len(p))
+	if err != nil {
+		return 0, err
+	}
+	return f.next().PwriteAtomic(fd, p[:n], off)
+}
+
+func (f *Faults) AtomicUnits(fd int) (least, most int, err error) {
+	if err := f.check(SysAtomicUnits); err != nil {
+		return 0, 0, err
+	}
+	return f.next().AtomicUnits(fd)
 }
 
 func (f *Faults) Fdatasync(fd int) error {

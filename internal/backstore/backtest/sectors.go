@@ -15,11 +15,14 @@ type sectors struct {
 	// version it had, oldest first.
 	pending map[int64][]version
 	seq     uint64 // of the last version
+	bonds   uint64 // the last bond
+	bond    uint64 // of what is written now
 }
 
 // version is what one write made of a sector; nil is a sector of zeros.
 type version struct {
-	seq uint64
+	seq  uint64
+	bond uint64 // versions of one bond reach the medium together; 0: alone
 	*sector
 }
 
@@ -61,6 +64,15 @@ func (s *sectors) write(p []byte, off int64) {
 	}
 }
 
+// writeAtomic is a write that a power cut keeps whole or not at all. It covers
+// whole sectors.
+func (s *sectors) writeAtomic(p []byte, off int64) {
+	s.bonds++
+	s.bond = s.bonds
+	defer func() { s.bond = 0 }()
+	s.write(p, off)
+}
+
 // extent is the run of sectors from off on that exist, or do not.
 func (s *sectors) extent(off, size int64) (n int64, mapped bool) {
 	i := off / sectorSize
@@ -90,7 +102,7 @@ func (s *sectors) zero(off, n int64) {
 func (s *sectors) set(i int64, v *sector) {
 	s.current.set(i, v)
 	s.seq++
-	s.pending[i] = append(s.pending[i], version{s.seq, v})
+	s.pending[i] = append(s.pending[i], version{s.seq, s.bond, v})
 }
 
 func (m image) set(i int64, v *sector) {
@@ -151,19 +163,31 @@ func (s *sectors) crash(rnd *rand.Rand) {
 			changed = append(changed, i)
 		}
 		slices.Sort(changed) // one seed, one outcome
+		reached := map[uint64]bool{0: true}
+		for bond := s.bonds; bond > 0; bond-- {
+			reached[bond] = rnd.Float64() < survive
+		}
 		for _, i := range changed {
-			versions := s.pending[i]
-			if rnd.Float64() >= survive {
-				continue
+			versions := slices.DeleteFunc(slices.Clone(s.pending[i]), func(v version) bool { return !reached[v.bond] })
+			keep := 0 // how many of them; what is bonded to one that is there is there too
+			for k, v := range versions {
+				if v.bond != 0 {
+					keep = k + 1
+				}
 			}
-			v := versions[len(versions)-1]
-			if rnd.IntN(4) == 0 {
-				v = versions[rnd.IntN(len(versions))]
+			if rnd.Float64() < survive {
+				k := len(versions)
+				if rnd.IntN(4) == 0 && k > 0 {
+					k = 1 + rnd.IntN(k)
+				}
+				keep = max(keep, k)
 			}
-			s.durable.set(i, v.sector)
+			if keep > 0 {
+				s.durable.set(i, versions[keep-1].sector)
+			}
 		}
 	}
-	s.pending = map[int64][]version{}
+	s.pending, s.bonds = map[int64][]version{}, 0
 	s.current = image{}
 	for i, v := range s.durable {
 		s.current[i] = v

@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(testing.TB) backstore.Store, tr Traits) {
 		{"BuffersAreTheCallers", testBuffers},
 		{"TryRead", testTryRead},
 		{"WriteDurable", testWriteDurable},
+		{"WriteAtomic", testWriteAtomic},
 		{"DiscardEdges", testDiscardEdges},
 		{"DiscardFrees", testDiscardFrees},
 		{"Extents", testExtents},
@@ -82,6 +83,10 @@ type (
 	durableWriter interface {
 		WriteDurable(p []byte, off int64) error
 	}
+	atomicWriter interface {
+		WriteAtomic(p []byte, off int64) error
+		Atomic() (unit, most int64)
+	}
 	discarder interface {
 		Discard(off, n int64) error
 	}
@@ -115,6 +120,7 @@ type subject struct {
 
 	try      tryReader
 	durable  durableWriter
+	atomic   atomicWriter
 	discard  discarder
 	zero     zeroer
 	extent   extenter
@@ -127,6 +133,7 @@ type subject struct {
 func (s *subject) abilities() {
 	s.try, _ = s.Store.(tryReader)
 	s.durable, _ = s.Store.(durableWriter)
+	s.atomic, _ = s.Store.(atomicWriter)
 	s.discard, _ = s.Store.(discarder)
 	s.zero, _ = s.Store.(zeroer)
 	s.extent, _ = s.Store.(extenter)
@@ -337,6 +344,37 @@ func testWriteDurable(t *testing.T, s *subject) {
 		p := pattern(uint64(20+i), n)
 		require.NoError(t, s.durable.WriteDurable(p, 777))
 		same(t, s.want(p), s.read(t, 777, n), "durable write of %d", n)
+	}
+}
+
+// What is not promised is refused, and writes nothing.
+func testWriteAtomic(t *testing.T, s *subject) {
+	if s.atomic == nil {
+		return
+	}
+	unit, most := s.atomic.Atomic()
+	before := pattern(30, int(s.size))
+	s.write(t, before, 0)
+	if most == 0 {
+		require.Error(t, s.atomic.WriteAtomic(pattern(31, 4096), 0))
+		same(t, s.want(before), s.read(t, 0, int(s.size)), "after refused calls")
+		return
+	}
+	require.Positive(t, unit)
+	if unit > 1 {
+		require.Error(t, s.atomic.WriteAtomic(pattern(31, int(unit)), unit/2), "offset")
+		require.Error(t, s.atomic.WriteAtomic(pattern(31, int(unit/2)), 0), "length")
+	}
+	if most < s.size {
+		require.Error(t, s.atomic.WriteAtomic(pattern(31, int(most+unit)), 0), "too long")
+	}
+	require.ErrorIs(t, s.atomic.WriteAtomic(pattern(31, int(unit)), s.size), backstore.ReasonOutOfRange)
+	same(t, s.want(before), s.read(t, 0, int(s.size)), "after refused calls")
+	for i, n := range []int64{unit, min(most, s.size/2) / unit * unit} {
+		p := pattern(uint64(32+i), int(n)+1)[1:] // at an odd address
+		require.NoError(t, s.atomic.WriteAtomic(p, unit))
+		copy(before[unit:], p)
+		same(t, s.want(before), s.read(t, 0, int(s.size)), "%d bytes", n)
 	}
 }
 

@@ -10,6 +10,7 @@ const (
 	OpRead         Op = "read" // ReadAt and TryReadAt
 	OpWrite        Op = "write"
 	OpWriteDurable Op = "write durable"
+	OpWriteAtomic  Op = "write atomic"
 	OpSync         Op = "sync"
 	OpDiscard      Op = "discard"
 	OpWriteZeros   Op = "write zeros"
@@ -21,13 +22,13 @@ const (
 
 // Ops lists every Op.
 func Ops() []Op {
-	return []Op{OpRead, OpWrite, OpWriteDurable, OpSync, OpDiscard, OpWriteZeros, OpExtent, OpCopy, OpResize, OpClose}
+	return []Op{OpRead, OpWrite, OpWriteDurable, OpWriteAtomic, OpSync, OpDiscard, OpWriteZeros, OpExtent, OpCopy, OpResize, OpClose}
 }
 
 // Changes is true for the calls that change what is read later.
 func (o Op) Changes() bool {
 	switch o {
-	case OpWrite, OpWriteDurable, OpDiscard, OpWriteZeros, OpCopy:
+	case OpWrite, OpWriteDurable, OpWriteAtomic, OpDiscard, OpWriteZeros, OpCopy:
 		return true
 	}
 	return false
@@ -38,7 +39,7 @@ type Call struct {
 	Op       Op
 	Off, Len int64
 	Src      int64  // OpCopy
-	Data     []byte // OpRead, OpWrite, OpWriteDurable: what the volume is given
+	Data     []byte // OpRead, OpWrite and its kin: what the volume is given
 	N        int64  // bytes moved, once the call has returned
 }
 
@@ -85,6 +86,11 @@ func (l *layer) WriteAt(p []byte, off int64) (int, error) {
 func (l *layer) WriteDurable(p []byte, off int64) error {
 	c := Call{Op: OpWriteDurable, Off: off, Len: int64(len(p)), Data: p}
 	return l.around(&c, func() error { return l.Volume.WriteDurable(c.Data, off) })
+}
+
+func (l *layer) WriteAtomic(p []byte, off int64) error {
+	c := Call{Op: OpWriteAtomic, Off: off, Len: int64(len(p)), Data: p}
+	return l.around(&c, func() error { return l.Volume.WriteAtomic(c.Data, off) })
 }
 
 func (l *layer) Sync() error {
