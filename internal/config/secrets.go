@@ -88,7 +88,7 @@ func (r *secretsReader) file(c *Config) {
 		return
 	}
 	defer f.Close()
-	if reason := tooOpen(f); reason != "" {
+	if reason := tooOpen(f, os.Geteuid()); reason != "" {
 		r.report(path, 0, "%s", reason)
 		return
 	}
@@ -104,8 +104,8 @@ func (c *Config) secretsPath() string {
 	return filepath.Join(c.DataDir, path)
 }
 
-// tooOpen says why the file is no place for secrets.
-func tooOpen(f *os.File) string {
+// tooOpen says why the file is no place for the secrets of user self.
+func tooOpen(f *os.File, self int) string {
 	st, err := f.Stat()
 	if err != nil {
 		return withoutPath(err).Error()
@@ -116,8 +116,8 @@ func tooOpen(f *os.File) string {
 		return "is no regular file"
 	case mode.Perm()&0o077 != 0:
 		return fmt.Sprintf("has mode %04o, so that others may read it; run: chmod 600 %s", mode.Perm(), f.Name())
-	case sys != nil && sys.Uid != 0 && int(sys.Uid) != os.Geteuid():
-		return fmt.Sprintf("belongs to user %d, who is neither root nor the one nas-target runs as (%d)", sys.Uid, os.Geteuid())
+	case sys != nil && sys.Uid != 0 && int(sys.Uid) != self:
+		return fmt.Sprintf("belongs to user %d, who is neither root nor the one nas-target runs as (%d)", sys.Uid, self)
 	}
 	return ""
 }

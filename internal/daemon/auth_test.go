@@ -150,9 +150,7 @@ func TestMissingSecretStopsTheStart(t *testing.T) {
 // The same with somebody else's initiator.
 func TestCHAPWithLibiscsi(t *testing.T) {
 	tool, err := exec.LookPath("iscsi-inq")
-	if err != nil {
-		t.Skip("needs libiscsi-bin")
-	}
+	require.NoError(t, err, "needs libiscsi-bin")
 	d := startCHAP(t, "chap: {discovery: {user: scout}}\n")
 	portal := d.Portals()[0].String()
 	run := func(tool, name, url string) (string, error) {
