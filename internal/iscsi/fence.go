@@ -72,7 +72,8 @@ func (c *conn) whenAcknowledged(f func()) {
 	w.timer = time.AfterFunc(fenceWait, func() { c.post(func() { c.acknowledge(w) }) })
 	c.acks = append(c.acks, w)
 	if !c.ping.open {
-		c.sendPing() // makes it say what it has
+		c.sendPing()          // makes it say what it has
+		c.ping.timer.Reset(0) // there is an answer to wait for now
 	}
 }
 

@@ -19,11 +19,12 @@ func fuzzServer(t *testing.T, auth *Auth) (*Server, *iscsitest.Listener, *iscsit
 		MaxRecvDataSegmentLength: 65536, MaxConnections: 2, MaxBurstLength: 262144, FirstBurstLength: 65536,
 		MaxOutstandingR2T: 4, DefaultTime2Wait: 2, DefaultTime2Retain: 1, ProtocolLevel: 2, ImmediateData: true,
 	}})
-	s.SetNodes([]*Node{{
+	n := &Node{
 		Name: testTarget, Groups: []uint16{1},
 		Authorize: func(InitiatorInfo) (*Auth, *LoginError) { return auth, nil },
 		Attach:    func(scsi.Nexus, InitiatorInfo) (Target, error) { return target, nil },
-	}})
+	}
+	s.SetNodes([]*Node{n, neighbour(n)})
 	if err := s.AddPortal(Portal{TPGT: 1, Listener: l}); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func FuzzSession(f *testing.F) {
 			s, l, _ := fuzzServer(t, nil)
 			other := iscsitest.Connect(t, l)
 			other.ISID[5] = 99
-			other.Login(testTarget, "")
+			other.Login(neighbourTarget, "")
 			in := iscsitest.Connect(t, l)
 			keys := "InitialR2T=No MaxOutstandingR2T=4 iSCSIProtocolLevel=2 MaxConnections=2"
 			if data[0]&1 != 0 {

@@ -425,9 +425,10 @@ func TestDigestErrors(t *testing.T) {
 func TestOpcodeMatrix(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *rig) {
 		r.attach = func(scsi.Nexus) (Target, error) { return iscsitest.NewTarget(), nil }
+		r.srv.SetNodes([]*Node{r.node, neighbour(r.node)})
 		other := r.connect()
 		other.ISID[5] = 99
-		other.Login(testTarget, "")
+		other.Login(neighbourTarget, "")
 		for _, state := range []string{"new", "security", "operational", "discovery", "normal"} {
 			for op := range 0x40 {
 				for _, flags := range []byte{0, 0x80, 0x40, 0xc0, 0x87, 0xe1} {

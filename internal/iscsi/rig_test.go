@@ -18,7 +18,18 @@ import (
 	"nas-target/internal/scsi"
 )
 
-const testTarget = "iqn.2026-11.test:disk"
+const (
+	testTarget      = "iqn.2026-11.test:disk"
+	neighbourTarget = "iqn.2026-11.test:neighbour"
+)
+
+// neighbour is another target like n. Whatever happens to the sessions of n, a
+// TARGET COLD RESET included, those of the neighbour go on.
+func neighbour(n *Node) *Node {
+	o := *n
+	o.Name = neighbourTarget
+	return &o
+}
 
 // rig is a server in memory with one target, and all that it told.
 type rig struct {
