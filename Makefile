@@ -98,12 +98,15 @@ generate: ## run the generators; fails if the tree is not what they write
 	$(GO) generate ./...
 	@git diff --exit-code --stat || { echo "commit what the generators wrote"; exit 1; }
 
-.PHONY: deb release container
+.PHONY: deb release reproducible container
 deb: ## Debian package into dist/ (ARCH=arm64 for another machine)
 	@packaging/build deb $(ARCH)
 
 release: ## archives, Debian packages, SBOMs and checksums into dist/, the same bytes every time
 	@packaging/build release $(ARCH)
+
+reproducible: ## build a release twice from empty caches, and compare
+	RELEASE_FRESH=1 $(GO) test -count=1 -timeout 1h -v -run TestReleaseIsReproducible ./test/packaging
 
 container: ## container image, by podman, buildah or docker
 	@packaging/build container $(ARCH)

@@ -1,7 +1,7 @@
 // Package docs runs the commands that the documentation tells people to type,
 // so that none of them is wrong for long.
 //
-// Every shell block of README.md, CONTRIBUTING.md and docs/*.md says in the
+// Every shell block of README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md says in the
 // word behind "sh" what becomes of it:
 //
 //	sh serve      starts a daemon that the blocks after it, up to the next
