@@ -9,8 +9,12 @@ import (
 	"nas-target/internal/scsi"
 )
 
-// collector turns a Snapshot into metrics.
-type collector struct{ snapshot func() Snapshot }
+// collector turns a Snapshot into metrics, and tells the counters of the LUNs
+// that the snapshot has.
+type collector struct {
+	metrics  *Metrics
+	snapshot func() Snapshot
+}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("nas_target_"+name, help, labels, nil)
@@ -77,6 +81,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(auditFailing, truth(s.Audit.Failing))
 	for i := range s.LUNs {
 		l := &s.LUNs[i]
+		c.metrics.zeroLUN(l.Name)
 		gauge(lunInfo, 1, l.Name, l.Target, strconv.Itoa(int(l.Number)), l.UUID, l.NAA, l.Backstore)
 		gauge(lunSize, float64(l.Bytes), l.Name)
 		if l.Allocated > 0 {
@@ -105,6 +110,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for _, f := range l.Findings {
 			gauge(findings, float64(f.Count), l.Name, f.Code, f.Severity)
 		}
+	}
+	for _, v := range []prometheus.Collector{c.metrics.prCommands, c.metrics.persistErrors, c.metrics.drains} {
+		v.Collect(out)
 	}
 }
 

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,10 +56,39 @@ func New(version string, snapshot func() Snapshot) *Metrics {
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "nas_target_build_info", Help: "The version of the daemon.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	m.registry.MustRegister(info, &collector{snapshot}, m.prCommands, m.persistErrors, m.drains, m.conflicts, m.aborted,
+	m.zero()
+	m.registry.MustRegister(info, &collector{m, snapshot}, m.conflicts, m.aborted,
 		m.loginFailures, m.sessionsEnded, m.rejected, m.digestErrors,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// zero begins the counters of the daemon. Prometheus sees no increase in a counter
+// that appears with its first event: the alert on the first preemption would
+// never be raised. So what people look for stands at zero from the beginning.
+func (m *Metrics) zero() {
+	for _, r := range iscsi.Reasons {
+		if strings.HasPrefix(string(r), "login_") || strings.HasPrefix(string(r), "chap_") {
+			m.loginFailures.WithLabelValues(string(r))
+		}
+	}
+	for _, r := range []iscsi.Reason{
+		iscsi.ReasonLogout, iscsi.ReasonPeerClosed, iscsi.ReasonPingTimeout, iscsi.ReasonSessionTimeout, iscsi.ReasonReinstated, iscsi.ReasonKilled,
+	} {
+		m.sessionsEnded.WithLabelValues(string(r))
+	}
+	for _, r := range []iscsi.Reason{iscsi.ReasonHeaderDigest, iscsi.ReasonDataDigest} {
+		m.digestErrors.WithLabelValues(string(r))
+	}
+}
+
+// zeroLUN does so for those of a LUN.
+func (m *Metrics) zeroLUN(lun string) {
+	for a := pr.Register; a <= pr.ReplaceLostReservation; a++ {
+		m.prCommands.WithLabelValues(lun, a.String(), pr.Good.String())
+	}
+	m.persistErrors.WithLabelValues(lun)
+	m.drains.WithLabelValues(lun)
 }
 
 // Handler answers scrapes, a few at a time.
