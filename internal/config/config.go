@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -16,6 +17,9 @@ type Config struct {
 	CHAP    CHAP     `mapstructure:"chap"`
 	Portals []Portal `mapstructure:"portals"`
 	Targets []Target `mapstructure:"targets"`
+
+	// Managed is the part of it that operators made through the API.
+	Managed *Managed `mapstructure:"-"`
 }
 
 // Log says what is written about events, and how.
@@ -92,6 +96,9 @@ type Initiator struct {
 	LUNs     []uint16       `mapstructure:"luns"`     // empty: all of the target
 	CHAP     CHAPUsers      `mapstructure:"chap"`
 }
+
+// ID tells the initiators of a target apart: who, and where from.
+func (i Initiator) ID() string { return fmt.Sprintf("%s%v", i.Name, i.Networks) }
 
 // LUN is a logical unit of a target.
 type LUN struct {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,19 +26,28 @@ const maxFile = 16 << 20
 
 // Load reads and validates a file.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	s, err := ReadSource(path)
 	if err != nil {
 		return nil, err
+	}
+	return Parse(s.Name, s.Data)
+}
+
+// ReadSource reads the text of a file.
+func ReadSource(path string) (Source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Source{}, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, err
+		return Source{}, err
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
+		return Source{}, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
 	}
-	return Parse(path, data)
+	return Source{path, data}, nil
 }
 
 // LabFile is the name of the configuration that runs when none is given.
@@ -48,46 +56,22 @@ const LabFile = "lab.yaml"
 // Lab returns the lab default: configs/lab.yaml as it was when the program was
 // built.
 func Lab() (*Config, error) {
-	data, err := configs.Files.ReadFile(LabFile)
+	s, err := LabSource()
 	if err != nil {
 		return nil, err
 	}
-	return Parse(LabFile, data)
+	return Parse(s.Name, s.Data)
+}
+
+// LabSource returns the text of the lab default.
+func LabSource() (Source, error) {
+	data, err := configs.Files.ReadFile(LabFile)
+	return Source{LabFile, data}, err
 }
 
 // Parse reads and validates the text of a file; name is for messages.
 func Parse(name string, data []byte) (*Config, error) {
-	var problems []Problem
-	report := func(line int, path, reason string) {
-		problems = append(problems, Problem{File: name, Line: line, Path: path, Reason: reason})
-	}
-	fail := func() (*Config, error) {
-		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
-		return nil, &Error{problems}
-	}
-
-	tree, err := parseTree(data)
-	if err != nil {
-		line, reason := yamlLine(err)
-		report(line, "", reason)
-		return fail()
-	}
-	checkKeys(tree, reflect.TypeFor[Config](), "", report)
-	if len(problems) > 0 {
-		return fail()
-	}
-	c, err := decode(data)
-	if err != nil {
-		for _, d := range decodeErrors(err) {
-			report(lineOf(tree, d.path), d.path, d.reason)
-		}
-		return fail()
-	}
-	validate(c, func(path, reason string) { report(lineOf(tree, path), path, reason) })
-	if len(problems) > 0 {
-		return fail()
-	}
-	return c, nil
+	return Merge(Source{name, data}, Source{})
 }
 
 // parseTree returns the top mapping; an empty file is an empty mapping.
@@ -118,26 +102,42 @@ func yamlLine(err error) (int, string) {
 }
 
 // decode lets viper lay environment over file over defaults.
-func decode(data []byte) (*Config, error) {
-	v := viper.NewWithOptions(viper.KeyDelimiter("::"))
-	v.SetConfigType("yaml")
+func decode(data []byte, c *Config) error {
+	v := newViper()
 	for key, value := range defaults {
 		v.SetDefault(key, value)
 	}
 	for key, env := range environment {
 		if err := v.BindEnv(key, env); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	if err := unmarshal(v, data, c); err != nil {
+		return err
+	}
+	return decodeOptions(c.Targets, "targets")
+}
+
+// decodeManaged reads what operators made, over which no environment stands.
+func decodeManaged(data []byte, m *Managed) error {
+	if err := unmarshal(newViper(), data, m); err != nil {
+		return err
+	}
+	return errors.Join(decodeOptions(m.Targets, "targets"), decodeOptions(m.Additions, "additions"))
+}
+
+func newViper() *viper.Viper {
+	v := viper.NewWithOptions(viper.KeyDelimiter("::"))
+	v.SetConfigType("yaml")
+	return v
+}
+
+func unmarshal(v *viper.Viper, data []byte, into any) error {
 	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
-		return nil, err
+		return err
 	}
-	var c Config
-	if err := v.UnmarshalExact(&c, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
-		withDefaults, addresses, durations, sizes, strict)), noGuessing); err != nil {
-		return nil, err
-	}
-	return &c, decodeOptions(&c)
+	return v.UnmarshalExact(into, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
+		withDefaults, addresses, durations, sizes, strict)), noGuessing)
 }
 
 // noGuessing makes a number where a text belongs, or the reverse, an error.
@@ -194,11 +194,11 @@ func addresses(_, to reflect.Type, value any) (any, error) {
 
 // decodeOptions turns the remaining keys of each LUN into the options struct
 // of its backstore.
-func decodeOptions(c *Config) error {
+func decodeOptions(targets []Target, path string) error {
 	var all []error
-	for i := range c.Targets {
-		for j := range c.Targets[i].LUNs {
-			l := &c.Targets[i].LUNs[j]
+	for i := range targets {
+		for j := range targets[i].LUNs {
+			l := &targets[i].LUNs[j]
 			kind, err := backstore.Lookup(l.Backstore)
 			if err != nil {
 				continue // Validate says so
@@ -212,7 +212,7 @@ func decodeOptions(c *Config) error {
 				return err
 			}
 			if err := dec.Decode(l.Rest); err != nil {
-				all = append(all, &within{fmt.Sprintf("targets[%d].luns[%d]", i, j), err})
+				all = append(all, &within{fmt.Sprintf("%s[%d].luns[%d]", path, i, j), err})
 			}
 			l.Rest = nil
 		}

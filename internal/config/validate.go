@@ -168,8 +168,13 @@ func validateTarget(t *Target, path string, groups map[uint16]string, report fun
 		unique(numbers, l.LUN, at+".lun", report)
 		validateLUN(l, at, report)
 	}
+	rows := map[string]string{}
 	for i, init := range t.Initiators {
 		at := fmt.Sprintf("%s.initiators[%d]", path, i)
+		if first, twice := rows[init.ID()]; twice {
+			report(at+".name", fmt.Sprintf("%s, from the same networks, is taken by %s", init.Name, first))
+		}
+		rows[init.ID()] = at
 		if init.Name != AnyInitiator {
 			if reason := badName(init.Name); reason != "" {
 				report(at+".name", reason)
