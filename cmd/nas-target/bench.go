@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,11 +62,8 @@ Everything but --kind read and nodata overwrites the LUN, and needs --destructiv
 	fl.StringVar(&f.initiator, "initiator", "", "initiator name (default "+initiator.DefaultInitiatorName+")")
 	fl.IntVar(&f.rounds, "rounds", 1, "measure each URL so many times, interleaved")
 	fl.BoolVar(&f.destructive, "destructive", false, "the data on the LUN may be overwritten")
-	form := c.Flags().StringP("output", "o", "table", "table or json")
+	form := outputFlag(c)
 	c.RunE = func(c *cobra.Command, urls []string) error {
-		if *form != "table" && *form != "json" {
-			return &codedError{exitUsage, fmt.Errorf("-o %s: it is table or json", *form)}
-		}
 		runs, err := f.options(urls)
 		if err != nil {
 			return err
@@ -74,10 +72,7 @@ Everything but --kind read and nodata overwrites the LUN, and needs --destructiv
 		if err != nil {
 			return err
 		}
-		if *form == "json" {
-			return printJSON(c.OutOrStdout(), results)
-		}
-		return benchTable(c.OutOrStdout(), results)
+		return form.print(c.OutOrStdout(), results, func(w io.Writer) { benchTable(w, results) })
 	}
 	return c
 }

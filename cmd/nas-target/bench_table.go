@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func benchTable(w io.Writer, all []benchResult) error {
+func benchTable(w io.Writer, all []benchResult) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "URL\tROUNDS\tIOPS\tMB/s\tMEAN\tP50\tP90\tP99\tP99.9\tMAX\tCLIENT CPU/IO\tRATIO")
 	var first float64
@@ -22,7 +22,7 @@ func benchTable(w io.Writer, all []benchResult) error {
 		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.1f\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f µs\t%.2f\n", name, rounds, r.IOPS, r.MBps,
 			micros(l.Mean), micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), r.Client.PerIO, r.IOPS/first)
 	}
-	return t.Flush()
+	_ = t.Flush() // w remembers its own errors
 }
 
 func micros(us float64) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ func newNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 // daemonFlag adds the flag that says which daemon is meant.
 func daemonFlag(c *cobra.Command) {
 	c.Flags().String("data-dir", "", "data directory of the daemon (default $NAS_TARGET_DATA_DIR, ./nas-data or /var/lib/nas-target)")
+	_ = c.MarkFlagDirname("data-dir")
 }
 
 // socketOf finds the daemon's socket: in the directory named, or in the first
@@ -76,6 +78,23 @@ func newQuery[T any](c *cobra.Command, ask func(context.Context, *admin.Client, 
 				return err
 			}
 			return form.print(c.OutOrStdout(), v, func(w io.Writer) { table(w, v) })
+		})
+	}
+	return c
+}
+
+// newAction is a verb that changes something. People read a sentence, programs
+// what it concerned as it is afterwards.
+func newAction[T any](c *cobra.Command, do func(context.Context, *admin.Client, []string) (after T, said string, err error)) *cobra.Command {
+	daemonFlag(c)
+	form := outputFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
+			after, said, err := do(ctx, client, args)
+			if err != nil {
+				return err
+			}
+			return form.print(c.OutOrStdout(), after, func(w io.Writer) { fmt.Fprintln(w, said) })
 		})
 	}
 	return c

@@ -101,7 +101,7 @@ func latency(s float64) string {
 }
 
 func newLUNResize() *cobra.Command {
-	c := &cobra.Command{
+	return newAction(&cobra.Command{
 		Use:   "resize NAME SIZE",
 		Short: "Make a LUN larger and tell its initiators",
 		Long: `Make a LUN larger, such as: nas-target lun resize shared 20GiB
@@ -110,66 +110,51 @@ Initiators learn of it at once (CAPACITY DATA HAS CHANGED). A LUN never gets
 smaller. The size is kept over restarts; change it in the configuration too when
 you edit that next.`,
 		Args: usage(cobra.ExactArgs(2)), ValidArgsFunction: names(lunNames),
-	}
-	daemonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
+	}, func(ctx context.Context, client *admin.Client, args []string) (after admin.LUN, said string, err error) {
 		n, err := config.ParseSize(args[1])
 		if err != nil {
-			return &codedError{exitUsage, err}
+			return after, "", &codedError{exitUsage, err}
 		}
-		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
-			l, err := client.LUN(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if err := client.Resize(ctx, l.Name, l.Version, n); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s has %s now, it had %s.\n", l.Name, size(n), size(l.Bytes))
-			return nil
-		})
-	}
-	return c
+		before, err := client.LUN(ctx, args[0])
+		if err != nil {
+			return after, "", err
+		}
+		if err := client.Resize(ctx, before.Name, before.Version, n); err != nil {
+			return after, "", err
+		}
+		after, err = client.LUN(ctx, args[0])
+		return after, fmt.Sprintf("%s has %s now, it had %s.", before.Name, size(n), size(before.Bytes)), err
+	})
 }
 
 func newLUNClearFailure() *cobra.Command {
-	c := &cobra.Command{
+	return newAction(&cobra.Command{
 		Use:   "clear-failure NAME",
 		Short: "Let a LUN take writes again after a flush failed",
 		Long: `Let a LUN take writes again after a flush failed. What was acknowledged and not
 yet flushed may be gone: look at the storage and at the data first.`,
 		Args: usage(cobra.ExactArgs(1)), ValidArgsFunction: names(lunNames),
-	}
-	daemonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
-			if err := client.ClearFailure(ctx, args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s takes writes again.\n", args[0])
-			return nil
-		})
-	}
-	return c
+	}, func(ctx context.Context, client *admin.Client, args []string) (after admin.LUN, said string, err error) {
+		if err := client.ClearFailure(ctx, args[0]); err != nil {
+			return after, "", err
+		}
+		after, err = client.LUN(ctx, args[0])
+		return after, args[0] + " takes writes again.", err
+	})
 }
 
 func newLUNRetry() *cobra.Command {
-	c := &cobra.Command{
+	return newAction(&cobra.Command{
 		Use:   "retry NAME",
 		Short: "Open a LUN that could not be opened",
 		Long: `Open a LUN that could not be opened, once what is behind it was mended. Until
 then its initiators find it not ready (MANUAL INTERVENTION REQUIRED).`,
 		Args: usage(cobra.ExactArgs(1)), ValidArgsFunction: names(lunNames),
-	}
-	daemonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
-			if err := client.RetryLUN(ctx, args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is open.\n", args[0])
-			return nil
-		})
-	}
-	return c
+	}, func(ctx context.Context, client *admin.Client, args []string) (after admin.LUN, said string, err error) {
+		if err := client.RetryLUN(ctx, args[0]); err != nil {
+			return after, "", err
+		}
+		after, err = client.LUN(ctx, args[0])
+		return after, args[0] + " is open.", err
+	})
 }

@@ -1,16 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-	"fmt"
-	"io"
-)
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
+import "fmt"
 
 // size writes a number of bytes for people.
 func size(n int64) string {

@@ -25,26 +25,35 @@ done: if the reservations change meanwhile, nothing is.`,
 		ValidArgsFunction: names(lunNames),
 	}
 	daemonFlag(c)
+	form := outputFlag(c)
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		// A program reads what is left from stdout; the talk is for people.
+		talk := c.OutOrStdout()
+		if *form != formTable {
+			talk = c.ErrOrStderr()
+		}
 		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
 			r, err := client.ReservationsOf(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			if nothingToClear(r) {
-				fmt.Fprintf(c.OutOrStdout(), "%s has no registrations and no reservation: nothing to do.\n", r.LUN)
-				return nil
+				return form.print(c.OutOrStdout(), r, func(w io.Writer) {
+					fmt.Fprintf(w, "%s has no registrations and no reservation: nothing to do.\n", r.LUN)
+				})
 			}
-			clearPlan(c.OutOrStdout(), r, time.Now())
-			if !yes && !confirmed(c, "Clear "+r.LUN+"?") {
+			clearPlan(talk, r, time.Now())
+			if !yes && !confirmed(c.InOrStdin(), talk, "Clear "+r.LUN+"?") {
 				return &codedError{exitRefused, fmt.Errorf("nothing was changed")}
 			}
 			if err := client.ClearReservations(ctx, r.LUN, r.Version); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is cleared.\n", r.LUN)
-			return nil
+			if r, err = client.ReservationsOf(ctx, r.LUN); err != nil {
+				return err
+			}
+			return form.print(c.OutOrStdout(), r, func(w io.Writer) { fmt.Fprintf(w, "%s is cleared.\n", r.LUN) })
 		})
 	}
 	return c
@@ -93,15 +102,15 @@ func clearPlan(w io.Writer, r admin.Reservations, now time.Time) {
 }
 
 // confirmed asks; the end of input is no.
-func confirmed(c *cobra.Command, question string) bool {
-	fmt.Fprintf(c.OutOrStdout(), "%s [y/N] ", question)
-	line, _ := bufio.NewReader(io.LimitReader(c.InOrStdin(), 64)).ReadString('\n')
+func confirmed(in io.Reader, out io.Writer, question string) bool {
+	fmt.Fprintf(out, "%s [y/N] ", question)
+	line, _ := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
 		return true
 	}
 	if !strings.HasSuffix(line, "\n") {
-		fmt.Fprintln(c.OutOrStdout())
+		fmt.Fprintln(out)
 	}
 	return false
 }

@@ -39,6 +39,8 @@ Without --config the lab default runs: a witness disk and a shared disk on
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration file (default: the lab)")
 	c.Flags().StringVar(&dataDir, "data-dir", "", "stands over data_dir of the configuration")
+	_ = c.RegisterFlagCompletionFunc("config", yamlFiles)
+	_ = c.MarkFlagDirname("data-dir")
 	return c
 }
 

@@ -82,20 +82,14 @@ func fields(w io.Writer, pairs ...string) {
 }
 
 func newSessionKill() *cobra.Command {
-	c := &cobra.Command{
+	return newAction(&cobra.Command{
 		Use:   "kill ID",
 		Short: "End a session; its commands are aborted, its initiator may log in again",
 		Args:  usage(cobra.ExactArgs(1)), ValidArgsFunction: names(sessionIDs),
-	}
-	daemonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		return onDaemon(c, func(ctx context.Context, client *admin.Client) error {
-			if err := client.KillSession(ctx, args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "Session %s is ended.\n", args[0])
-			return nil
-		})
-	}
-	return c
+	}, func(ctx context.Context, client *admin.Client, args []string) (ended admin.Session, said string, err error) {
+		if ended, err = client.Session(ctx, args[0]); err != nil {
+			return ended, "", err
+		}
+		return ended, fmt.Sprintf("Session %s is ended.", args[0]), client.KillSession(ctx, args[0])
+	})
 }

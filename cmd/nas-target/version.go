@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -10,16 +11,32 @@ import (
 	"nas-target/internal/daemon"
 )
 
+// build is what this program is.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
 func newVersion() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			fmt.Fprintf(c.OutOrStdout(), "nas-target %s%s %s %s/%s\n", daemon.Version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
-		},
 	}
+	form := outputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		b := build{Version: daemon.Version, Commit: commit(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+		return form.print(c.OutOrStdout(), b, func(w io.Writer) {
+			from := ""
+			if b.Commit != "" {
+				from = " (" + b.Commit[:12] + ")"
+			}
+			fmt.Fprintf(w, "nas-target %s%s %s %s\n", b.Version, from, b.Go, b.Platform)
+		})
+	}
+	return c
 }
 
 // commit is where the sources came from, if the build recorded it.
@@ -30,7 +47,7 @@ func commit() string {
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return " (" + s.Value[:12] + ")"
+			return s.Value
 		}
 	}
 	return ""
