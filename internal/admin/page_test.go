@@ -26,7 +26,7 @@ func openPage(t *testing.T, change ...func(*admintest.Cluster)) (*rig, *browsert
 	for _, f := range change {
 		f(r.cluster)
 	}
-	b := browsertest.Open(t)
+	b := chromium.Open(t)
 	b.Go(r.web + "/")
 	b.Eventually(func() bool { return b.Text("#live") == "live" && b.Text("#reservations .board") != "" }, "the page does not come to life")
 	return r, b
@@ -233,7 +233,7 @@ func busy() *admintest.Cluster {
 // The page is readable on a phone and on a wall, and nothing sticks out.
 // SHOTS=dir keeps the pictures.
 func TestPageFitsEveryScreen(t *testing.T) {
-	b := browsertest.Open(t)
+	b := chromium.Open(t)
 	b.Go(newRigOf(t, busy()).web + "/")
 	b.Eventually(func() bool {
 		return b.Text("#live") == "live" && strings.Contains(b.Text("#events"), "was refused WRITE(16)") && b.Text(".chart svg") == "" && b.Text(".lanes") != ""
@@ -361,7 +361,7 @@ func TestOtherSitesAreStrangers(t *testing.T) {
 func TestPageCarriesACrowd(t *testing.T) {
 	r := newRig(t)
 	crowd(r.cluster, 10_000, 1000)
-	b := browsertest.Open(t)
+	b := chromium.Open(t)
 	b.Go(r.web + "/")
 	b.Eventually(func() bool { return b.Text("#live") == "live" && b.Text("#reservations .board") != "" }, "no page")
 	require.Contains(t, b.Text("#summary"), "10k")
@@ -405,7 +405,7 @@ func TestPageOfARemoteDaemonAsksForTheToken(t *testing.T) {
 	l, err := admin.ListenWeb("127.0.0.1:0", nil)
 	require.NoError(t, err)
 	r.serve(l, r.api.Web(admin.WebOptions{Token: r.token, Hosts: []string{l.Addr().String()}}))
-	b := browsertest.Open(t)
+	b := chromium.Open(t)
 	b.Go("http://" + l.Addr().String() + "/")
 	b.Eventually(func() bool { return strings.Contains(b.Text("dialog[open]"), "admin.token") }, "it does not ask")
 	require.NotContains(t, b.Text("main"), "node1")
@@ -422,7 +422,7 @@ func TestPageSurvivesARestart(t *testing.T) {
 	at := l.Addr().String()
 	web := r.api.Web(admin.WebOptions{Token: r.token, Local: true, Hosts: []string{at}})
 	s := admin.Serve(l, web)
-	b := browsertest.Open(t)
+	b := chromium.Open(t)
 	b.Go("http://" + at + "/")
 	b.Eventually(func() bool { return b.Text("#live") == "live" }, "no page")
 	require.NoError(t, s.Close(t.Context()))

@@ -17,9 +17,20 @@ import (
 
 	"nas-target/internal/admin"
 	"nas-target/internal/admin/admintest"
+	"nas-target/internal/admin/browsertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// chromium shows the page to the tests that look at it.
+var chromium browsertest.Chromium
+
+type main struct{ *testing.M }
+
+func (m main) Run() int {
+	defer chromium.Close()
+	return m.M.Run()
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(main{m}) }
 
 // rig is both doors of an API over a cluster that is not there.
 type rig struct {

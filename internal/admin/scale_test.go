@@ -38,17 +38,17 @@ func TestBigListsAnswerInASecond(t *testing.T) {
 			return a.Total, nil
 		},
 	} {
-		// The fastest of a few: the machine has other things to do.
-		fastest := time.Hour
-		for range 4 {
+		// A few tries: the machine has other things to do.
+		took := time.Hour
+		for try := 0; try < 4 && took >= raceSlowdown*time.Second; try++ {
 			began := time.Now()
 			n, err := ask()
-			fastest = min(fastest, time.Since(began))
+			took = time.Since(began)
 			require.NoError(t, err, name)
 			require.Equal(t, 10_000, n, name)
 		}
-		require.Less(t, fastest, raceSlowdown*time.Second, name)
-		t.Logf("%s: %v", name, fastest.Round(time.Millisecond))
+		require.Less(t, took, raceSlowdown*time.Second, name)
+		t.Logf("%s: %v", name, took.Round(time.Millisecond))
 	}
 }
 

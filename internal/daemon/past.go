@@ -68,7 +68,7 @@ func (p *past) list() []admin.Past {
 	defer p.mu.Unlock()
 	all := []admin.Past{}
 	for name, u := range p.units {
-		all = append(all, admin.Past{LUN: name, Points: slices.Clone(u.points)})
+		all = append(all, admin.Past{LUN: name, Points: append([]admin.Moment{}, u.points...)})
 	}
 	slices.SortFunc(all, func(a, b admin.Past) int { return strings.Compare(a.LUN, b.LUN) })
 	return all

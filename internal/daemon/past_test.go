@@ -15,6 +15,7 @@ func TestPastOfAUnit(t *testing.T) {
 	total := func(bytes uint64) scsi.Totals { return scsi.Totals{Work: scsi.Work{WriteBytes: bytes}} }
 	p.note("a", sample{at, total(0)})
 	require.Empty(t, p.list()[0].Points, "one look makes no rate")
+	require.NotNil(t, p.list()[0].Points, "a list in JSON, and not null")
 	for i := 1; i <= 500; i++ {
 		p.note("a", sample{at.Add(time.Duration(i) * pastStep), total(uint64(i) * 5000)})
 	}

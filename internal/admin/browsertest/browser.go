@@ -15,23 +15,55 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Browser is a window of a headless Chromium.
-type Browser struct {
-	t       testing.TB
-	session string // URL of the WebDriver session
+// Chromium is a running browser, started by the first Open. The zero value is
+// ready; its tests take turns.
+type Chromium struct {
+	driver  *exec.Cmd
+	drained chan struct{} // the driver's output is read to its end
 	http    http.Client
+	session string // URL of the WebDriver session; "" until it runs
+	home    string // handle of the window that stays
+}
+
+// Browser is a window of it.
+type Browser struct {
+	t testing.TB
+	c *Chromium
 }
 
 var listening = regexp.MustCompile(`started successfully on port (\d+)`)
 
-// Open starts a browser that ends with the test. It needs the programs chromium
+// Open opens a window that ends with the test. It needs the programs chromium
 // and chromedriver.
-func Open(t testing.TB) *Browser {
+func (c *Chromium) Open(t testing.TB) *Browser {
 	t.Helper()
-	driver := exec.Command("chromedriver", "--port=0")
-	out, err := driver.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, driver.Start(), "install the packages chromium and chromium-driver")
+	b := &Browser{t, c}
+	if c.session == "" {
+		require.NoError(t, c.start(), "install the packages chromium and chromium-driver")
+	}
+	b.call("GET", "/window", nil, &c.home)
+	var made struct{ Handle string }
+	b.call("POST", "/window/new", map[string]string{"type": "tab"}, &made)
+	b.call("POST", "/window", map[string]string{"handle": made.Handle}, nil)
+	t.Cleanup(func() {
+		_, err := c.try("DELETE", "/window", nil)
+		require.NoError(t, err)
+		b.call("POST", "/window", map[string]string{"handle": c.home}, nil)
+	})
+	b.Complaints() // what an earlier window left behind
+	b.Requests()
+	return b
+}
+
+func (c *Chromium) start() error {
+	c.driver = exec.Command("chromedriver", "--port=0")
+	out, err := c.driver.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := c.driver.Start(); err != nil {
+		return err
+	}
 	port := ""
 	lines := bufio.NewScanner(out)
 	for port == "" && lines.Scan() {
@@ -39,38 +71,46 @@ func Open(t testing.TB) *Browser {
 			port = m[1]
 		}
 	}
-	drained := make(chan struct{})
+	c.drained = make(chan struct{})
 	go func() {
-		defer close(drained)
+		defer close(c.drained)
 		_, _ = io.Copy(io.Discard, out)
 	}()
-	b := &Browser{t: t, http: http.Client{Timeout: time.Minute, Transport: &http.Transport{}}}
-	t.Cleanup(func() {
-		if b.session != "" {
-			_, _ = b.try("DELETE", "", nil)
-		}
-		b.http.CloseIdleConnections()
-		_ = driver.Process.Kill()
-		<-drained
-		_ = driver.Wait()
-	})
-	require.NotEmpty(t, port, "chromedriver did not start")
-
-	base := "http://127.0.0.1:" + port + "/session"
-	b.session = base
-	var made struct{ SessionID string }
-	b.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
+	c.http = http.Client{Timeout: time.Minute, Transport: &http.Transport{}}
+	c.session = "http://127.0.0.1:" + port + "/session"
+	v, err := c.try("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
 		"browserName":             "chrome",
 		"goog:chromeOptions":      map[string]any{"args": []string{"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-background-networking"}},
 		"goog:loggingPrefs":       map[string]any{"browser": "ALL", "performance": "ALL"},
 		"unhandledPromptBehavior": "accept and notify",
-	}}}, &made)
-	b.session = base + "/" + made.SessionID
-	return b
+	}}})
+	if err != nil {
+		return err
+	}
+	var made struct{ SessionID string }
+	if err := json.Unmarshal(v, &made); err != nil {
+		return err
+	}
+	c.session += "/" + made.SessionID
+	return nil
+}
+
+// Close ends the browser, if it was started.
+func (c *Chromium) Close() {
+	if c.driver == nil || c.driver.Process == nil {
+		return
+	}
+	if c.session != "" {
+		_, _ = c.try("DELETE", "", nil)
+	}
+	c.http.CloseIdleConnections()
+	_ = c.driver.Process.Kill()
+	<-c.drained
+	_ = c.driver.Wait()
 }
 
 // try sends a command and returns the value of its answer.
-func (b *Browser) try(method, path string, body any) (json.RawMessage, error) {
+func (c *Chromium) try(method, path string, body any) (json.RawMessage, error) {
 	var content io.Reader
 	if method == "POST" {
 		if body == nil {
@@ -82,11 +122,11 @@ func (b *Browser) try(method, path string, body any) (json.RawMessage, error) {
 		}
 		content = bytes.NewReader(j)
 	}
-	req, err := http.NewRequest(method, b.session+path, content)
+	req, err := http.NewRequest(method, c.session+path, content)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := b.http.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +143,7 @@ func (b *Browser) try(method, path string, body any) (json.RawMessage, error) {
 
 func (b *Browser) call(method, path string, body, into any) {
 	b.t.Helper()
-	v, err := b.try(method, path, body)
+	v, err := b.c.try(method, path, body)
 	require.NoError(b.t, err)
 	if into != nil {
 		require.NoError(b.t, json.Unmarshal(v, into))

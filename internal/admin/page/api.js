@@ -24,13 +24,24 @@ export class Refused extends Error {
   }
 }
 
+// Unreachable says that nobody answered at all.
+export class Unreachable extends Error {}
+
+async function ask(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (e) {
+    throw new Unreachable(e.message);
+  }
+}
+
 async function send(method, path, { ifMatch, body, signal, accept, after } = {}) {
   const headers = { Accept: accept || "application/json" };
   if (token) headers.Authorization = "Bearer " + token;
   if (ifMatch) headers["If-Match"] = '"' + ifMatch + '"';
   if (after) headers["Last-Event-ID"] = after;
   if (body) headers["Content-Type"] = "application/json";
-  const r = await fetch(path, { method, headers, signal, cache: "no-store", body: body && JSON.stringify(body) });
+  const r = await ask(path, { method, headers, signal, cache: "no-store", body: body && JSON.stringify(body) });
   if (r.ok) return r;
   let why = r.status + " " + r.statusText;
   try {

@@ -1,5 +1,5 @@
 import { $, body, el, fill } from "./dom.js";
-import { change, follow, get, hasToken, Refused, setToken } from "./api.js";
+import { change, follow, get, hasToken, Refused, setToken, Unreachable } from "./api.js";
 import { ask, tokenTitle } from "./ask.js";
 import { ago, bytes, clock, plural, size } from "./format.js";
 import { board, registrations } from "./board.js";
@@ -57,7 +57,12 @@ function failed(e) {
     return;
   }
   down = true;
-  say("health", "The daemon does not answer", "critical");
+  if (e instanceof Unreachable) say("health", "The daemon does not answer", "critical");
+  else if (e instanceof Refused) say("health", "The daemon refuses: " + e.message, "critical");
+  else {
+    say("health", "This page fails", "critical");
+    console.error(e);
+  }
   document.body.classList.add("stale");
   if (known.status) $("facts").textContent = "what is shown is from " + clock(known.status.time);
 }
