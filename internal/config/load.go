@@ -123,6 +123,9 @@ func decodeManaged(data []byte, m *Managed) error {
 	if err := unmarshal(newViper(), data, m); err != nil {
 		return err
 	}
+	for i := range m.Additions {
+		m.Additions[i].Access = "" // is the operator's file's to say
+	}
 	return errors.Join(decodeOptions(m.Targets, "targets"), decodeOptions(m.Additions, "additions"))
 }
 
