@@ -22,7 +22,7 @@ const root = "../.."
 func documents(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, glob := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md"} {
+	for _, glob := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "docs/guides/*.md"} {
 		files, err := filepath.Glob(filepath.Join(root, glob))
 		require.NoError(t, err)
 		all = append(all, files...)

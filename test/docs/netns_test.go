@@ -29,7 +29,29 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "loopback:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(withProgram(m.Run))
+}
+
+// withProgram runs the tests with nas-target in the PATH, as it is for a reader
+// who has installed it.
+func withProgram(run func() int) int {
+	dir, err := os.MkdirTemp("", "nas-target-docs-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", dir, "./cmd/nas-target")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	if err := os.Setenv("PATH", dir+":"+os.Getenv("PATH")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
 }
 
 func rerunInside() (code int, err error) {
