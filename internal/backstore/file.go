@@ -198,7 +198,9 @@ func (f *File) setUp(ctx context.Context, o FileOptions) error {
 	if err != nil {
 		return f.fail("open", err)
 	}
-	f.inMemory = fs.Type == unix.TMPFS_MAGIC
+	if f.inMemory = fs.Type == unix.TMPFS_MAGIC; f.inMemory && f.sys == (Files)(Kernel{}) {
+		f.sys = inMemory{}
+	}
 	if o.Direct {
 		if err := f.setUpDirect(st.BlockSize); err != nil {
 			return err

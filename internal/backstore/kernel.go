@@ -77,8 +77,13 @@ func (Kernel) DirectAlign(fd int) (mem, off int, err error) {
 
 func (Kernel) Pread(fd int, p []byte, off int64) (int, error) { return unix.Pread(fd, p, off) }
 
+// PreadNoWait does not wait, so Go's scheduler need not know of the call.
 func (Kernel) PreadNoWait(fd int, p []byte, off int64) (int, error) {
-	return unix.Preadv2(fd, [][]byte{p}, off, unix.RWF_NOWAIT)
+	v := unix.Iovec{Base: unsafe.SliceData(p)}
+	v.SetLen(len(p))
+	n, _, e := unix.RawSyscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&v)), 1, uintptr(off), uintptr(off>>32), unix.RWF_NOWAIT)
+	runtime.KeepAlive(p)
+	return moved(n, e)
 }
 
 func (Kernel) Pwrite(fd int, p []byte, off int64) (int, error) { return unix.Pwrite(fd, p, off) }
@@ -128,6 +133,29 @@ func (Kernel) BlockSizes(fd int) (logical, physical int, err error) {
 	// BLKPBSZGET fills an unsigned int; the upper half of an int stays zero.
 	physical, err = unix.IoctlGetInt(fd, unix.BLKPBSZGET)
 	return logical, physical, err
+}
+
+// inMemory is Kernel for a file system whose medium is the page cache: reads
+// and writes wait for no device, so Go's scheduler need not know of them.
+// Telling it costs little, but its watchdog would hand the processor to
+// another thread in the middle of a long copy.
+type inMemory struct{ Kernel }
+
+func (inMemory) Pread(fd int, p []byte, off int64) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(off), 0, 0)
+	return moved(n, e)
+}
+
+func (inMemory) Pwrite(fd int, p []byte, off int64) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(off), 0, 0)
+	return moved(n, e)
+}
+
+func moved(n uintptr, e unix.Errno) (int, error) {
+	if e != 0 {
+		return -1, e
+	}
+	return int(n), nil
 }
 
 func (Kernel) BlockDiscard(fd int, off, n int64) error {

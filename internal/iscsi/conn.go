@@ -237,9 +237,10 @@ func (c *conn) assist() {
 }
 
 // release gives the role up and makes sure that nothing was left in the queues
-// by somebody who counted on us.
+// by somebody who counted on us, nor in the outbox.
 func (c *conn) release() {
 	for {
+		c.awaitRoom()
 		c.role.Unlock()
 		if !c.hasNews() || !c.role.TryLock() {
 			return

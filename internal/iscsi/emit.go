@@ -78,11 +78,7 @@ func (c *conn) flush() {
 		c.out.wrote(n, c.onWritten)
 		if err == errWouldBlock {
 			c.blocked = true
-			if !c.writing {
-				c.writing = true
-				go c.writer()
-			}
-			return
+			return // release sees to it that somebody waits for room
 		}
 		if err != nil {
 			c.fail(ReasonWriteError, err)
@@ -92,6 +88,26 @@ func (c *conn) flush() {
 	if c.leaving && !c.blocked && !c.lingering {
 		c.linger()
 	}
+}
+
+// awaitRoom starts the writer if the socket is full and nobody waits for room.
+func (c *conn) awaitRoom() {
+	if c.blocked && !c.writing && c.failure.Load() == nil {
+		c.writing = true
+		go c.writer()
+	}
+}
+
+// retry goes on with a full socket, and reports true, if it takes bytes again.
+// Only the reader, inside idle, may call it.
+func (c *conn) retry() bool {
+	if !c.blocked || c.writing || !c.tr.writable() {
+		return false
+	}
+	c.blocked = false
+	c.now = c.srv.clock()
+	c.flush()
+	return true
 }
 
 // writer goes on with a full socket as soon as it takes bytes again. It lives

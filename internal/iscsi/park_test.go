@@ -49,9 +49,28 @@ func TestPatience(t *testing.T) {
 	// It learns again when it becomes busy, although each wait then ends in a
 	// wake-up.
 	for range 50 {
-		p.wait(&now, 120_000)
+		p.wait(&now, 200_000)
 	}
-	require.Equal(t, int64(pollMost), p.wait(&now, 120_000))
+	require.Equal(t, int64(pollMost), p.wait(&now, 200_000))
+	require.Zero(t, pollers.Load())
+}
+
+// Where others want the processor, polling takes it from them, and being woken
+// is cheap.
+func TestPollingPausesOnABusyProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	now := int64(1)
+	var p patience
+	require.True(t, p.more(now))
+	now += 1000
+	require.True(t, p.more(now))
+	now += pollLost + 1
+	require.False(t, p.more(now), "somebody had the processor for so long")
+	p.arrived(now)
+	require.False(t, p.more(now+pollPause-1))
+	p.arrived(now + pollPause)
+	require.True(t, p.more(now+pollPause))
+	p.stop()
 	require.Zero(t, pollers.Load())
 }
 

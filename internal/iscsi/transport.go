@@ -15,6 +15,10 @@ type transport interface {
 	// write sends what the socket takes of segs, errWouldBlock if not all.
 	write(segs [][]byte) (int, error)
 
+	// writable reports whether the socket takes bytes. It may be asked from
+	// inside intake.idle, if pollable.
+	writable() bool
+
 	// waitWrite waits until the socket takes bytes again, or d has passed
 	// (os.ErrDeadlineExceeded).
 	waitWrite(d time.Duration) error

@@ -84,6 +84,7 @@ func (t *streamTransport) writeBehind() {
 }
 
 func (t *streamTransport) pollable() bool { return false }
+func (t *streamTransport) writable() bool { return false }
 
 // take hands out what has been read ahead. t.mu is held.
 func (t *streamTransport) take(in intake) (int, error) {

@@ -3,13 +3,13 @@ package iscsi
 import (
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"nas-target/internal/socket"
 )
 
 // tcpTransport does raw, non-blocking I/O on a TCP socket: one system call per
@@ -22,18 +22,19 @@ type tcpTransport struct {
 
 	// Reader's.
 	in     intake
+	fd     int // valid while in is asked
 	parked bool
 	rn     int
 	rerr   error
 	onRead func(fd uintptr) bool
-	riov   [2]syscall.Iovec
+	riov   [2]unix.Iovec
 
 	// Writer's.
 	wseg    [][]byte
 	wn      int
 	werr    error
 	onWrite func(fd uintptr) bool
-	wiov    []syscall.Iovec
+	wiov    []unix.Iovec
 }
 
 func newTCPTransport(nc *net.TCPConn) (*tcpTransport, error) {
@@ -41,10 +42,14 @@ func newTCPTransport(nc *net.TCPConn) (*tcpTransport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tcpTransport{nc: nc, rc: rc, wiov: make([]syscall.Iovec, 0, maxSegments)}
+	if err := rc.Control(func(fd uintptr) { socket.Unpace(int(fd)) }); err != nil {
+		return nil, err
+	}
+	t := &tcpTransport{nc: nc, rc: rc, wiov: make([]unix.Iovec, 0, maxSegments)}
 	t.onRead = func(fd uintptr) bool {
+		t.fd = int(fd)
 		for {
-			t.rn, t.rerr = t.readv(fd)
+			t.rn, t.rerr = t.readv(t.fd)
 			if t.rerr != errWouldBlock {
 				return true
 			}
@@ -62,7 +67,7 @@ func newTCPTransport(nc *net.TCPConn) (*tcpTransport, error) {
 		}
 	}
 	t.onWrite = func(fd uintptr) bool {
-		t.wn, t.werr = t.writev(fd)
+		t.wn, t.werr = t.writev(int(fd))
 		return true
 	}
 	return t, nil
@@ -78,30 +83,25 @@ func (t *tcpTransport) read(in intake) (int, error) {
 	return t.rn, t.rerr
 }
 
-// readv is one non-blocking read. RawSyscall: the socket is non-blocking, so
-// the scheduler need not know.
-func (t *tcpTransport) readv(fd uintptr) (int, error) {
-	n, p := 0, t.riov[:]
-	first, second := t.in.space()
-	for _, b := range [2][]byte{first, second} {
-		if len(b) > 0 {
-			p[n].Base = &b[0]
-			p[n].SetLen(len(b))
-			n++
-		}
+// readv is one read.
+func (t *tcpTransport) readv(fd int) (int, error) {
+	v := t.riov[:0]
+	p, q := t.in.space()
+	if len(p) > 0 {
+		v = append(v, socket.Piece(p))
+	}
+	if len(q) > 0 {
+		v = append(v, socket.Piece(q))
 	}
 	for {
-		// unsafe: the kernel wants the address of the vector.
-		r, _, e := syscall.RawSyscall(syscall.SYS_READV, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(n))
-		switch {
-		case e == 0 && r == 0:
-			return 0, io.EOF
-		case e == 0:
-			return int(r), nil
-		case e == syscall.EAGAIN:
+		switch n, err := socket.Readv(fd, v); {
+		case err == unix.EAGAIN:
 			return 0, errWouldBlock
-		case e != syscall.EINTR:
-			return 0, e
+		case err == unix.EINTR:
+		case err == nil && n == 0:
+			return 0, io.EOF
+		default:
+			return n, err
 		}
 	}
 }
@@ -114,34 +114,28 @@ func (t *tcpTransport) write(segs [][]byte) (int, error) {
 	return t.wn, t.werr
 }
 
-// writev sends all segments with as few calls as the socket allows.
-func (t *tcpTransport) writev(fd uintptr) (int, error) {
-	t.wiov = t.wiov[:0]
-	want := 0
+// writev sends what the socket takes.
+func (t *tcpTransport) writev(fd int) (int, error) {
+	v, want := t.wiov[:0], 0
 	for _, s := range t.wseg {
-		var v syscall.Iovec
-		v.Base = &s[0]
-		v.SetLen(len(s))
-		t.wiov = append(t.wiov, v)
+		v = append(v, socket.Piece(s))
 		want += len(s)
 	}
-	defer func() { clear(t.wiov) }()
+	defer clear(v)
 	for {
-		r, _, e := syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&t.wiov[0])), uintptr(len(t.wiov)))
-		runtime.KeepAlive(t.wseg)
-		switch {
-		case e == 0 && int(r) == want:
-			return want, nil
-		case e == 0:
-			// A short write of a non-blocking socket means that it is full.
-			return int(r), errWouldBlock
-		case e == syscall.EAGAIN:
+		switch n, err := socket.Writev(fd, v); {
+		case err == unix.EAGAIN:
 			return 0, errWouldBlock
-		case e != syscall.EINTR:
-			return 0, e
+		case err == unix.EINTR:
+		case err == nil && n < want:
+			return n, errWouldBlock // the socket is full
+		default:
+			return n, err
 		}
 	}
 }
+
+func (t *tcpTransport) writable() bool { return socket.Writable(t.fd) }
 
 func (t *tcpTransport) waitWrite(d time.Duration) error {
 	if err := t.nc.SetWriteDeadline(time.Now().Add(d)); err != nil {
@@ -151,9 +145,7 @@ func (t *tcpTransport) waitWrite(d time.Duration) error {
 	return t.rc.Write(func(fd uintptr) bool {
 		// The poller is edge triggered and forgets edges from before this
 		// call, so look before parking.
-		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-		n, err := unix.Poll(fds[:], 0)
-		return n > 0 || err != nil && err != unix.EINTR
+		return socket.Writable(int(fd))
 	})
 }
 

@@ -42,7 +42,11 @@ func (c *conn) serve() {
 			c.role.Lock()
 		}
 		c.now = c.srv.clock()
-		c.patience.arrived(c.now)
+		if c.patience.arrived(c.now) == 0 {
+			// More was there at once: this goes on as long as the peer likes,
+			// so the other connections get their turn.
+			runtime.Gosched()
+		}
 		if err == errLeave {
 			continue
 		}
@@ -94,7 +98,6 @@ func (c *conn) turn() bool {
 		}
 		c.flush()
 		if !c.runnable() { // what was sent may have made room in the budget
-			runtime.Gosched()
 			return true
 		}
 	}

@@ -1,9 +1,9 @@
 package load
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
+
+	"nas-target/internal/socket"
 )
 
 // copyLimit is the longest payload that is copied behind its header; longer ones
@@ -59,18 +59,12 @@ func (o *outgoing) payload(data []byte) {
 // flush sends as much as the socket takes; blocked means that something is left.
 func (o *outgoing) flush(fd int) (blocked bool, err error) {
 	for !o.empty() {
-		var n int
-		var list [maxVector][]byte
-		vec := o.vector(list[:0])
-		if len(vec) == 1 {
-			n, err = unix.Write(fd, vec[0])
-		} else {
-			n, err = unix.Writev(fd, vec)
-		}
+		var list [maxVector]unix.Iovec
+		n, err := socket.Writev(fd, o.vector(list[:0]))
 		switch {
-		case errors.Is(err, unix.EINTR):
+		case err == unix.EINTR:
 			continue
-		case errors.Is(err, unix.EAGAIN):
+		case err == unix.EAGAIN:
 			return true, nil
 		case err != nil:
 			return false, err
@@ -88,11 +82,12 @@ func (o *outgoing) bytes(p piece) []byte {
 	return o.arena[p.from:p.to]
 }
 
-func (o *outgoing) vector(list [][]byte) [][]byte {
+func (o *outgoing) vector(list []unix.Iovec) []unix.Iovec {
+	skip := o.offset
 	for i := o.first; i < len(o.pieces) && len(list) < cap(list); i++ {
-		list = append(list, o.bytes(o.pieces[i]))
+		list = append(list, socket.Piece(o.bytes(o.pieces[i])[skip:]))
+		skip = 0
 	}
-	list[0] = list[0][o.offset:]
 	return list
 }
 

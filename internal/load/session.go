@@ -32,6 +32,7 @@ type session struct {
 	in    incoming
 	out   outgoing
 
+	skims    bool   // payload is thrown away unread
 	quota    uint64 // I/Os that may still be issued
 	stopping bool   // issue no more
 	blocked  bool   // the socket is full; epoll waits for room
@@ -85,6 +86,7 @@ func newSession(o *Options, r *initiator.Raw, fd, index int, unit unitInfo) *ses
 		header: r.Params.HeaderDigest, data: r.Params.DataDigest,
 		check: r.Params.DataDigest && o.CheckDigests,
 	}
+	s.skims = o.Block >= skimSize && o.Kind != Verify
 	s.quota = math.MaxUint64
 	if n := uint64(o.Sessions); o.Count > 0 {
 		s.quota = (o.Count + n - 1 - uint64(index)) / n

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nas-target/internal/initiator"
+	"nas-target/internal/socket"
 )
 
 // unitInfo is what a run must know of the logical unit.
@@ -192,7 +193,10 @@ func takeSocket(nc net.Conn) (int, error) {
 		return 0, err
 	}
 	fd, dup := 0, error(nil)
-	err = rc.Control(func(old uintptr) { fd, dup = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	err = rc.Control(func(old uintptr) {
+		socket.Unpace(int(old))
+		fd, dup = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
 	if err == nil {
 		err = dup
 	}

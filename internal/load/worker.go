@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nas-target/internal/socket"
 )
 
 const (
@@ -16,6 +18,10 @@ const (
 	maxWait    = 100 * time.Millisecond // so that a cancelled run ends soon
 	drainTime  = 15 * time.Second       // for what is out at the end
 	logoutTime = 2 * time.Second
+	// pollLost is how long a look lasts only if somebody else got the processor
+	// meanwhile. Polling pauses for pollPause.
+	pollLost  = 200 * time.Microsecond
+	pollPause = 5 * time.Millisecond
 )
 
 // worker drives its sessions from one goroutine.
@@ -27,6 +33,7 @@ type worker struct {
 	end      time.Duration // since began
 	finished time.Duration // when the counted part was over
 	poll     time.Duration
+	pause    time.Duration // no polling before, since began
 	stop     *atomic.Bool
 
 	// Published once per turn, for the progress callback.
@@ -124,18 +131,24 @@ func (w *worker) idle() bool {
 }
 
 // wait returns the sockets with news. With poll it looks again and again before
-// it sleeps.
+// it sleeps, unless somebody else wants the processor.
 func (w *worker) wait(timeout time.Duration) ([]unix.EpollEvent, error) {
-	if w.poll > 0 {
-		for until := time.Now().Add(w.poll); ; {
-			events, err := w.poller.wait(0)
-			if len(events) > 0 || err != nil {
-				return events, err
-			}
-			if !time.Now().Before(until) {
-				break
-			}
+	began := w.now()
+	if began < w.pause {
+		return w.poller.wait(timeout)
+	}
+	for last := began; last-began < w.poll; {
+		events, err := w.poller.wait(0)
+		if len(events) > 0 || err != nil {
+			return events, err
 		}
+		socket.Yield()
+		now := w.now()
+		if now-last > pollLost {
+			w.pause = now + pollPause
+			break
+		}
+		last = now
 	}
 	return w.poller.wait(timeout)
 }
