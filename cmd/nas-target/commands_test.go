@@ -91,8 +91,8 @@ func TestActionsForPrograms(t *testing.T) {
 		return stderr
 	}
 	var l admin.LUN
-	answer(&l, "lun", "resize", "shared", "4TiB")
-	require.Equal(t, int64(4<<40), l.Bytes)
+	answer(&l, "lun", "resize", "witness", "2GiB")
+	require.Equal(t, int64(2<<30), l.Bytes)
 	var s admin.Session
 	answer(&s, "session", "kill", "3")
 	require.Equal(t, "3", s.ID)
