@@ -152,6 +152,7 @@ func (d *draft) finish(format, file string) (*Result, error) {
 	if d.Targets == nil {
 		return nil, origin{file: file}.fail("there is no iSCSI target in it")
 	}
+	d.distinguish()
 	for {
 		text, err := d.marshal(format, file)
 		if err != nil {
@@ -164,6 +165,25 @@ func (d *draft) finish(format, file string) (*Result, error) {
 		bad, ok := err.(*config.Error)
 		if !ok || !d.leaveOut(bad.Problems) {
 			return nil, d.placed(bad, err)
+		}
+	}
+}
+
+// distinguish keeps two disks from answering to one name: a host would take
+// them for two ways to one disk and mix their contents.
+func (d *draft) distinguish() {
+	naas, serials := map[quoted]*lun{}, map[quoted]*lun{}
+	for _, t := range d.Targets {
+		for _, l := range t.LUNs {
+			if first := naas[l.NAA]; first != nil && l.NAA != "" {
+				d.note(Lost, l.at, "the NAA identifier of %s, which %s has: hosts would take the two for one disk", l.Name, first.Name)
+				l.NAA = ""
+			}
+			if first := serials[l.Serial]; first != nil && l.Serial != "" {
+				d.note(Lost, l.at, "the serial number of %s, which %s has", l.Name, first.Name)
+				l.Serial = ""
+			}
+			naas[l.NAA], serials[l.Serial] = l, l
 		}
 	}
 }

@@ -180,6 +180,33 @@ func TestUnfitSerial(t *testing.T) {
 	require.Contains(t, fmt.Sprint(r.Report), "f:2: not carried over: the serial number of a: must be 1 to 64")
 }
 
+// What several LUNs of a target share in targets.conf stays with the first.
+func TestIdentifiersAreUnique(t *testing.T) {
+	r, err := one(t, "tgt", "<target iqn.2026-11.a:b>\nbacking-store /a\nbacking-store /b\nscsi_id shared\nscsi_sn SHARED\n</target>")
+	require.NoError(t, err)
+	luns := r.Config.Targets[0].LUNs
+	require.Equal(t, "SHARED", luns[0].Serial)
+	require.Equal(t, tgtNAA("shared"), luns[0].NAA)
+	require.Empty(t, luns[1].Serial)
+	require.Empty(t, luns[1].NAA)
+	require.Contains(t, fmt.Sprint(r.Report), "f:3: not carried over: the NAA identifier of b, which a has")
+}
+
+// Two initiators may have one user with two secrets in LIO; here the second one
+// stays out, rather than getting in with the first one's secret.
+func TestOneUserTwoSecrets(t *testing.T) {
+	r, err := one(t, "lio", `{"storage_objects":[{"name":"a","plugin":"fileio","dev":"/a","wwn":"1"}],
+"targets":[{"fabric":"iscsi","wwn":"iqn.2026-11.a:b","tpgs":[{"attributes":{"authentication":1},
+"luns":[{"index":0,"storage_object":"/backstores/fileio/a"}],"node_acls":[
+{"node_wwn":"iqn.2026-11.a:i","chap_userid":"u","chap_password":"first-of-two-secrets","mapped_luns":[{"index":0,"tpg_lun":0}]},
+{"node_wwn":"iqn.2026-11.a:j","chap_userid":"u","chap_password":"second-of-two-secrets","mapped_luns":[{"index":0,"tpg_lun":0}]}]}]}]}`)
+	require.NoError(t, err)
+	require.Len(t, r.Config.Targets[0].Initiators, 1)
+	require.Equal(t, "iqn.2026-11.a:i", r.Config.Targets[0].Initiators[0].Name)
+	require.Contains(t, fmt.Sprint(r.Report), "f:5: not carried over: the initiator iqn.2026-11.a:j: another secret stands elsewhere")
+	require.Equal(t, "u first-of-two-secrets\n", string(r.Secrets.Reveal()))
+}
+
 // Import never fails in another way than by a message with a place, and what it
 // returns is a configuration.
 func fuzz(f *testing.F, format string) {

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -241,6 +242,9 @@ func (l *lioReader) discovery(list *node) error {
 			return r.err
 		}
 		u, err := l.users(n, prefix)
+		if errors.Is(err, errTwoSecrets) {
+			return n.at.fail("the CHAP users of discovery: %v", err)
+		}
 		if err != nil {
 			return err
 		}
@@ -251,7 +255,12 @@ func (l *lioReader) discovery(list *node) error {
 	return nil
 }
 
-// users reads the four keys of CHAP that begin with prefix.
+// errTwoSecrets is a user that initiators know under different secrets, which
+// LIO's lists for each initiator allow.
+var errTwoSecrets = errors.New("another secret stands elsewhere for the same user, and here a user has one")
+
+// users reads the four keys of CHAP that begin with prefix; nil says that there
+// are none.
 func (l *lioReader) users(n *node, prefix string) (*users, error) {
 	r := reading{node: n}
 	u := users{User: r.text(prefix + "userid"), MutualUser: r.text(prefix + "mutual_userid")}
@@ -263,13 +272,13 @@ func (l *lioReader) users(n *node, prefix string) (*users, error) {
 		return nil, nil
 	}
 	if !l.account(u.User, secret, n.at) {
-		return nil, n.at.fail("the CHAP user %s has another secret elsewhere; here a user has one", u.User)
+		return nil, errTwoSecrets
 	}
 	if mutual == "" {
 		u.MutualUser = ""
 	}
 	if u.MutualUser != "" && !l.account(u.MutualUser, mutual, n.at) {
-		return nil, n.at.fail("the CHAP user %s has another secret elsewhere; here a user has one", u.MutualUser)
+		return nil, errTwoSecrets
 	}
 	return &u, nil
 }

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -149,11 +150,12 @@ func (t *lioTarget) demoMode(n *node, disks map[uint16]*lioDisk, auth, protected
 	d := lioDemo{protected: protected, at: n.at}
 	if auth {
 		u, err := t.users(n, "chap_")
-		if err != nil {
-			return err
-		}
-		if u == nil {
+		if errors.Is(err, errTwoSecrets) {
+			t.note(Lost, n.at, "initiators that are not listed: %v", err)
 			return nil
+		}
+		if err != nil || u == nil {
+			return err
 		}
 		d.users = u
 	}
@@ -181,12 +183,15 @@ func (t *lioTarget) acl(n *node, disks map[uint16]*lioDisk, auth, protected bool
 	}
 	u, err := t.users(n, "chap_")
 	switch {
-	case err != nil:
+	case auth && errors.Is(err, errTwoSecrets):
+		t.note(Lost, n.at, "the initiator %s: %v", name, err)
+		return nil
+	case err != nil && !errors.Is(err, errTwoSecrets):
 		return err
 	case auth && u == nil:
 		t.note(Lost, n.at, "the initiator %s: the portal group asks for CHAP, and there is no user and secret, so LIO did not let it in either", name)
 		return nil
-	case !auth && u != nil:
+	case !auth && (u != nil || err != nil):
 		t.note(Check, n.at, "the CHAP user of %s is not asked for (authentication is 0), here neither", name)
 		u = nil
 	}

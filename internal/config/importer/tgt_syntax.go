@@ -87,7 +87,7 @@ func (s *tgtSyntax) parse(f File) ([]directive, error) {
 			if strings.HasPrefix(d.value, "<<") {
 				return nil, at.fail("here documents (<<) are not understood")
 			}
-			if d.name != "include" {
+			if !strings.EqualFold(d.name, "include") {
 				inside.inner = append(inside.inner, d)
 				continue
 			}
