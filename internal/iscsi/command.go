@@ -1,6 +1,8 @@
 package iscsi
 
 import (
+	"encoding/binary"
+
 	"nas-target/internal/iscsi/pdu"
 	"nas-target/internal/pool"
 	"nas-target/internal/scsi"
@@ -38,7 +40,7 @@ func (c *conn) arrived(h *pdu.BHS, ahs, data []byte, buf *pool.Buf) {
 	case early:
 		c.hold(h, ahs, data, buf)
 	default:
-		c.ignored(h)
+		c.ignored(h, ReasonCmdSNOutsideWindow)
 		buf.Release()
 	}
 }
@@ -68,14 +70,14 @@ func (c *conn) hold(h *pdu.BHS, ahs, data []byte, buf *pool.Buf) {
 		c.fail(ReasonHeldTooMuch, nil)
 	case !c.sess.hold(c, p):
 		p.drop()
-		c.ignored(h)
+		c.ignored(h, ReasonCmdSNOutsideWindow)
 	}
 }
 
-// ignored forgets a request outside the window, and the data it announces.
+// ignored forgets a request that is not executed, and the data it announces.
 // RFC 7143 §4.2.2.1: silently.
-func (c *conn) ignored(h *pdu.BHS) {
-	c.srv.events.ignored(c, ReasonCmdSNOutsideWindow)
+func (c *conn) ignored(h *pdu.BHS, why Reason) {
+	c.srv.events.ignored(c, why)
 	if h.Opcode() == pdu.OpSCSICommand && !h.Final() {
 		c.ghosts = addGhost(c.ghosts, ghost{itt: h.ITT(), ttt: pdu.ReservedTag})
 	}
@@ -85,6 +87,13 @@ func (c *conn) ignored(h *pdu.BHS) {
 // the window until it is answered.
 func (c *conn) deliver(h *pdu.BHS, ahs, data []byte, buf *pool.Buf, numbered bool) {
 	if h.Opcode() == pdu.OpSCSICommand {
+		if numbered && c.sess.overtaken(h.CmdSN(), scsi.LUN(binary.BigEndian.Uint64(h[8:]))) {
+			c.ignored(h, ReasonEndedBefore)
+			c.sess.settle(1)
+			buf.Release()
+			c.sess.pass(c)
+			return
+		}
 		c.command(h, ahs, data, buf, numbered)
 		return
 	}

@@ -124,10 +124,63 @@ func (s *session) spared(t *task) bool {
 	return false
 }
 
+// doomed is what an immediate function that ends several tasks leaves behind if
+// it overtook some of them: it came on one connection, they are still to come on
+// another. They are part of what it ended, so they are taken and not answered.
+// RFC 7143 §4.2.3.3 b has the function wait for them; an initiator whose
+// connection broke would make it wait for ever.
+type doomed struct {
+	fn     scsi.Function
+	lun    scsi.LUN
+	before pdu.Serial // smaller numbers are doomed
+}
+
+// maxDoomed bounds what an initiator can make us remember.
+const maxDoomed = 64
+
+// doom remembers m until all numbers before its own have come. The caller holds
+// s.mu.
+func (s *session) doom(m *tmf) {
+	if !s.several() || !m.cmdSN.In(s.w.exp, s.w.max.Add(1)) || m.cmdSN == s.w.exp && !s.baton {
+		return
+	}
+	for i := range s.doomed {
+		if d := &s.doomed[i]; d.fn == m.fn && d.lun == m.lun {
+			if d.before.Before(m.cmdSN) {
+				d.before = m.cmdSN
+			}
+			return
+		}
+	}
+	if len(s.doomed) == maxDoomed {
+		s.doomed = s.doomed[1:]
+	}
+	s.doomed = append(s.doomed, doomed{fn: m.fn, lun: m.lun, before: m.cmdSN})
+}
+
+// spent forgets what has no more numbers to come. The caller holds s.mu.
+func (s *session) spent(d doomed) bool { return !s.w.exp.Before(d.before) }
+
+// overtaken reports whether a function ended a command for l before it came.
+func (s *session) overtaken(sn pdu.Serial, l scsi.LUN) bool {
+	if !s.several() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.doomed {
+		if touches(d.fn, d.lun, l) && sn.Before(d.before) {
+			return true
+		}
+	}
+	return false
+}
+
 // begin and conclude keep the list that spared looks at.
 func (s *session) begin(m *tmf) {
 	s.mu.Lock()
 	s.ending = append(s.ending, m)
+	s.doom(m)
 	s.mu.Unlock()
 }
 
@@ -143,6 +196,8 @@ func (s *session) conclude(m *tmf) {
 }
 
 // touches reports whether m ends tasks of the unit.
-func (m *tmf) touches(l scsi.LUN) bool {
-	return m.fn == scsi.TargetWarmReset || m.fn == scsi.TargetColdReset || m.lun == l
+func (m *tmf) touches(l scsi.LUN) bool { return touches(m.fn, m.lun, l) }
+
+func touches(fn scsi.Function, lun, l scsi.LUN) bool {
+	return fn == scsi.TargetWarmReset || fn == scsi.TargetColdReset || lun == l
 }

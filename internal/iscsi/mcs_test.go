@@ -219,6 +219,45 @@ func TestResetAcrossConnections(t *testing.T) {
 	}
 }
 
+// A function may overtake, on its connection, commands that it ends: they are
+// taken when they come, and neither executed nor answered.
+func TestResetOvertakesCommands(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		all := together(r, 3, "")
+		next(all, all[1])
+		w := all[1].Write10(0, 1)
+		next(all, all[1])
+		other := all[1].TestUnitReady()
+		other.LUN = 1 << 48
+		next(all, all[2])
+		tur := all[2].TestUnitReady()
+		next(all, all[0])
+		q := all[0].TMF(pdu.TMFLogicalUnitReset, 0)
+		all[0].Send(q, nil)
+		tmfAnswer(all[0], q, pdu.TMFComplete)
+
+		all[2].Send(tur, nil) // held
+		all[1].Send(w, make([]byte, 512))
+		all[1].Send(other, nil)
+		a, _ := iscsitest.Expect[*pdu.SCSIResponse](all[1])
+		require.Equal(t, other.ITT, a.ITT, "of another unit")
+		all[1].Silent(time.Second)
+		all[2].Silent(time.Second)
+		r.requireSaw(ReasonEndedBefore)
+		require.Empty(t, r.target.Writes())
+
+		// That is all.
+		next(all, all[2])
+		after := all[2].TestUnitReady()
+		require.Equal(t, q.CmdSN, after.CmdSN)
+		all[2].Send(after, nil)
+		good(all[2], after)
+		require.Equal(t, after.CmdSN+1, all[2].ExpCmdSN)
+		require.Equal(t, all[2].ExpCmdSN+127, all[2].MaxCmdSN)
+		require.Empty(t, r.srv.sessions.all()[0].doomed)
+	}, fourConnections)
+}
+
 // An initiator that does not acknowledge holds nobody up for ever: its
 // connection ends for want of an answer to a ping, and if not, patience does.
 func TestFenceIsBounded(t *testing.T) {

@@ -31,6 +31,7 @@ const (
 // Why PDUs are rejected or ignored.
 const (
 	ReasonCmdSNOutsideWindow     Reason = "cmdsn_outside_window"
+	ReasonEndedBefore            Reason = "ended_before_it_came"
 	ReasonLoginAgain             Reason = "login_in_full_feature_phase"
 	ReasonSNACK                  Reason = "snack"
 	ReasonUnknownOpcode          Reason = "unknown_opcode"
@@ -107,7 +108,7 @@ var Reasons = []Reason{
 	ReasonPDUStalled, ReasonPingTimeout, ReasonLogout, ReasonTargetOpcode,
 	ReasonDataSegmentTooLong, ReasonHeaderDigest, ReasonHeldTooMuch, ReasonNexusReset, ReasonColdReset, ReasonReinstated,
 	ReasonConnReinstated, ReasonSessionTimeout, ReasonTargetRemoved, ReasonShutdown, ReasonKilled,
-	ReasonCmdSNOutsideWindow, ReasonLoginAgain, ReasonSNACK, ReasonUnknownOpcode,
+	ReasonCmdSNOutsideWindow, ReasonEndedBefore, ReasonLoginAgain, ReasonSNACK, ReasonUnknownOpcode,
 	ReasonUnexpectedAHS, ReasonUnexpectedData, ReasonNOPNotImmediate, ReasonReservedITT,
 	ReasonAfterLogout, ReasonDiscoveryOnly, ReasonTooManyImmediate, ReasonNotFinal,
 	ReasonLengthWithoutDirection, ReasonTaskInProgress, ReasonBadAHS, ReasonDataDigest,

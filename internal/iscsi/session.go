@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type session struct {
 	retain *time.Timer
 	past   ConnStats // of connections that are gone
 	ending []*tmf    // functions under way that end several tasks
+	doomed []doomed  // commands they ended that are still to come
 }
 
 func (s *session) discovery() bool { return s.target == nil }
@@ -135,6 +137,7 @@ func (s *session) releaseDue(c *conn) {
 func (s *session) pass(c *conn) {
 	s.mu.Lock()
 	s.baton = false
+	s.doomed = slices.DeleteFunc(s.doomed, s.spent)
 	s.mu.Unlock()
 	s.releaseDue(c)
 }

@@ -266,13 +266,16 @@ func TestShutdown(t *testing.T) {
 	})
 	inMemory(t, func(t *testing.T, r *rig) {
 		i := r.login("")
+		gone := make(chan struct{})
 		go func() {
+			defer close(gone)
 			iscsitest.Expect[*pdu.AsyncMessage](i)
 			i.Send(&pdu.LogoutRequest{Immediate: true, ITT: i.NextITT(), CmdSN: i.CmdSN}, nil)
 			iscsitest.Expect[*pdu.LogoutResponse](i)
 			i.Conn.Close()
 		}()
 		require.NoError(t, r.srv.Shutdown(r.t.Context()))
+		<-gone
 	})
 }
 
