@@ -12,12 +12,12 @@ import (
 func newConfig() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Look at configuration files",
+		Short: "Look at configurations, and change the one that runs",
 		Args:  usage(cobra.NoArgs),
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newConfigValidate())
-	c.AddCommand(newConfigImport())
+	c.AddCommand(newConfigImport(), newConfigShow(), newConfigDiff(), newConfigApply())
 	return c
 }
 

@@ -23,7 +23,8 @@ func newInitiator() *cobra.Command {
 		Use: "show NAME", Short: "What one initiator may do, and its sessions", Args: usage(cobra.ExactArgs(1)),
 		ValidArgsFunction: names(initiatorNames),
 	}, initiatorOf, initiatorShow)
-	return newNoun("initiator", "Who may log in", list, show)
+	return newNoun("initiator", "Who may log in", list, show,
+		newCreate(initiatorNoun), newSet(initiatorNoun), newDelete(initiatorNoun))
 }
 
 func initiatorNames(ctx context.Context, c *admin.Client) ([]string, error) {

@@ -12,7 +12,8 @@ import (
 )
 
 func newLUN() *cobra.Command {
-	return newNoun("lun", "The disks", newLUNList(), newLUNShow(), newLUNResize(), newLUNRetry(), newLUNClearFailure())
+	return newNoun("lun", "The disks", newLUNList(), newLUNShow(), newLUNResize(), newLUNRetry(), newLUNClearFailure(),
+		newCreate(lunNoun), newSet(lunNoun), newDelete(lunNoun))
 }
 
 func newLUNList() *cobra.Command {

@@ -20,7 +20,8 @@ func newPortal() *cobra.Command {
 		Use: "show ADDRESS", Short: "One portal, and who came in through it", Args: usage(cobra.ExactArgs(1)),
 		ValidArgsFunction: names(portalAddresses),
 	}, portalOf, portalShow)
-	return newNoun("portal", "Addresses that initiators connect to", list, show)
+	return newNoun("portal", "Addresses that initiators connect to", list, show,
+		newCreate(portalNoun), newSet(portalNoun), newDelete(portalNoun))
 }
 
 func portalAddresses(ctx context.Context, c *admin.Client) ([]string, error) {

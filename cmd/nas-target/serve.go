@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,12 +47,9 @@ Without --config the lab default runs: a witness disk and a shared disk on
 }
 
 func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) error {
-	conf, err := loadConfig(file)
+	conf, operators, err := loadConfig(file, dataDir)
 	if err != nil {
 		return err
-	}
-	if dataDir != "" {
-		conf.DataDir = dataDir
 	}
 	log, level, err := newLogger(conf.Log, stderr)
 	if err != nil {
@@ -61,7 +60,7 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, LogLevel: level, Sockets: listeners(manager)})
+	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, LogLevel: level, Operators: operators, Sockets: listeners(manager)})
 	if err != nil {
 		var inUse *daemon.InUseError
 		if errors.As(err, &inUse) {
@@ -74,6 +73,9 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	}
 	unheard(log, manager.Ready(serving(d)))
 	defer watch(manager, d, log)() // a daemon that waits for logouts is alive
+	if operators.Read != nil {     // else a closed terminal ends the lab
+		reloadOnHangup(ctx, manager, d, log)
+	}
 	<-ctx.Done()
 	log.Info("stopping")
 	unheard(log, manager.Stopping(2*stopPatience))
@@ -86,11 +88,46 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	return nil
 }
 
-func loadConfig(file string) (*config.Config, error) {
+// loadConfig reads the file, or the lab default, and says how to read it anew.
+func loadConfig(file, dataDir string) (*config.Config, daemon.Operators, error) {
+	o := daemon.Operators{Override: func(c *config.Config) {
+		if dataDir != "" {
+			c.DataDir = dataDir
+		}
+	}}
+	var err error
 	if file == "" {
-		return config.Lab()
+		o.Source, err = config.LabSource()
+	} else {
+		o.Read = func() (config.Source, error) { return config.ReadSource(file) }
+		o.Source, err = o.Read()
 	}
-	return config.Load(file)
+	if err != nil {
+		return nil, o, err
+	}
+	conf, err := config.Parse(o.Source.Name, o.Source.Data)
+	if err == nil {
+		o.Override(conf)
+	}
+	return conf, o, err
+}
+
+// reloadOnHangup reads the configuration anew at every SIGHUP, until ctx ends.
+// What comes of it is in the log; a bad one changes nothing.
+func reloadOnHangup(ctx context.Context, m *service.Manager, d *daemon.Daemon, log *zap.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			unheard(log, m.Reloading())
+			_ = d.Reload(ctx) // it tells the log itself
+			unheard(log, m.Ready(serving(d)))
+		}
+	}
 }
 
 // newLogger writes one line per event: for people, or as JSON for programs. Its

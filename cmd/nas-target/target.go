@@ -12,7 +12,8 @@ import (
 )
 
 func newTarget() *cobra.Command {
-	return newNoun("target", "What initiators log in to", newTargetList(), newTargetShow())
+	return newNoun("target", "What initiators log in to", newTargetList(), newTargetShow(),
+		newCreate(targetNoun), newSet(targetNoun), newDelete(targetNoun))
 }
 
 func newTargetList() *cobra.Command {

@@ -20,9 +20,11 @@ const MaxBody = 1 << 20
 // Options is what an API needs. Control is the only one that must be given.
 type Options struct {
 	Control Control
-	Version string       // of the daemon
-	Feed    *Feed        // nil: there are no events
-	Metrics http.Handler // nil: there are none
+	Version string // of the daemon
+	// Configuration answers for /v1/config; nil: those operations fail.
+	Configuration Configuration
+	Feed          *Feed        // nil: there are no events
+	Metrics       http.Handler // nil: there are none
 
 	// Dumps are shown at /debug/<name> on the socket: tasks, windows, …
 	Dumps map[string]func(io.Writer)
@@ -36,6 +38,9 @@ type API struct {
 
 // New builds the API.
 func New(o Options) *API {
+	if o.Configuration == nil {
+		o.Configuration = noConfiguration{}
+	}
 	a := &API{o: o, mux: http.NewServeMux()}
 	conf := huma.DefaultConfig("nas-target", o.Version)
 	conf.Info.Description = "What a running nas-target does, who holds its disks, and the few things to change about it."
@@ -48,6 +53,7 @@ func New(o Options) *API {
 	a.lunOperations(api)
 	a.sessionOperations(api)
 	a.historyOperations(api)
+	a.configOperations(api)
 	a.eventOperation(api)
 	a.logOperations(api)
 	a.probes()
@@ -91,10 +97,15 @@ func (a *API) apply(ctx context.Context, ifMatch string, c Change) error {
 	if err != nil {
 		return err
 	}
-	err = a.o.Control.Apply(ctx, version, c)
+	if err := a.o.Control.Apply(ctx, version, c); err != nil {
+		return problemOf(err)
+	}
+	return nil
+}
+
+// problemOf turns an error of Control into a problem.
+func problemOf(err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrStale):

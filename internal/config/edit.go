@@ -102,13 +102,7 @@ func edited[T any](e Edit, x *T, name map[string]any, nest func(keys map[string]
 			return *new(T), err
 		}
 	}
-	for key, value := range e.Keys {
-		if value == nil {
-			delete(keys, key)
-			continue
-		}
-		keys[key] = value
-	}
+	overlay(keys, e.Keys)
 	maps.Copy(keys, name)
 	text, err := json.Marshal(nest(keys)) // which is YAML
 	if err != nil {
@@ -121,6 +115,26 @@ func edited[T any](e Edit, x *T, name map[string]any, nest func(keys map[string]
 		return *new(T), inOrder(problems)
 	}
 	return take(m), nil
+}
+
+// overlay puts changes over keys, as a JSON merge patch does. RFC 7396.
+func overlay(keys, changes map[string]any) {
+	for key, value := range changes {
+		inner, nested := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(keys, key)
+		case nested:
+			under, _ := keys[key].(map[string]any)
+			if under == nil {
+				under = map[string]any{}
+			}
+			overlay(under, inner)
+			keys[key] = under
+		default:
+			keys[key] = value
+		}
+	}
 }
 
 // change creates, sets or deletes one of all. at is its place, or -1; elsewhere

@@ -53,7 +53,7 @@ func TestEdits(t *testing.T) {
 
 	c, err = made(t,
 		Edit{Verb: Create, Noun: Initiators, Target: theirs, Name: "iqn.2026-11.com.example:k", Keys: keys{"networks": []any{"10.0.0.0/8"}, "chap": keys{"user": "k"}}},
-		Edit{Verb: Set, Noun: Initiators, Target: theirs, Name: "iqn.2026-11.com.example:k", Keys: keys{"networks": nil, "luns": []any{0}}},
+		Edit{Verb: Set, Noun: Initiators, Target: theirs, Name: "iqn.2026-11.com.example:k", Keys: keys{"networks": nil, "luns": []any{0}, "chap": keys{"mutual_user": "m"}}},
 		Edit{Verb: Create, Noun: Portals, Name: "10.0.0.7:3260", Keys: keys{"group": 1}},
 		Edit{Verb: Create, Noun: Portals, Name: "10.1.0.7:3260", Keys: keys{"group": 2}},
 		Edit{Verb: Set, Noun: Portals, Name: "10.0.0.7:3260", Keys: keys{"group": 2}},
@@ -62,7 +62,7 @@ func TestEdits(t *testing.T) {
 	k := c.Targets[0].Initiators[1]
 	require.Empty(t, k.Networks)
 	require.Equal(t, []uint16{0}, k.LUNs)
-	require.Equal(t, "k", k.CHAP.User)
+	require.Equal(t, CHAPUsers{"k", "m"}, k.CHAP)
 	require.Len(t, c.Portals, 2)
 	require.Len(t, c.Portals[1].Listen, 2)
 

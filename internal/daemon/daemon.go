@@ -45,6 +45,10 @@ type Options struct {
 	// stands for a level that cannot be changed.
 	LogLevel zap.AtomicLevel
 
+	// Operators is where the configuration comes from. Without it nothing of it
+	// can be changed through the API.
+	Operators Operators
+
 	// Sockets that listen already. A portal takes the one with its address;
 	// one that no portal takes is an error. Start closes them if it fails.
 	Sockets []net.Listener
@@ -61,8 +65,10 @@ type Daemon struct {
 	server *iscsi.Server
 	now    atomic.Pointer[running]
 
-	changing sync.Mutex // held by who replaces what runs
-	retiring retiring
+	changing    sync.Mutex // held by who replaces what runs
+	operators   Operators
+	operatorsMu sync.Mutex // guards operators.Source, which who replaces it may read without
+	retiring    retiring
 
 	sockets sockets
 	ready   atomic.Bool
@@ -85,7 +91,7 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	d := &Daemon{news: newNews(o.Log), level: o.LogLevel, started: time.Now(), sockets: sockets{slices.Clone(o.Sockets)}}
+	d := &Daemon{news: newNews(o.Log), level: o.LogLevel, operators: o.Operators, started: time.Now(), sockets: sockets{slices.Clone(o.Sockets)}}
 	d.now.Store(&running{conf: conf})
 	d.metrics = metrics.New(Version, d.figures)
 	if err := d.start(ctx, conf); err != nil {
@@ -97,11 +103,15 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 }
 
 func (d *Daemon) start(ctx context.Context, conf *config.Config) error {
-	secrets, err := config.LoadSecrets(conf)
-	if err != nil {
+	var err error
+	if d.dir, err = openDataDir(conf.DataDir); err != nil {
 		return err
 	}
-	if d.dir, err = openDataDir(conf.DataDir); err != nil {
+	if conf, err = d.withManaged(conf); err != nil {
+		return err
+	}
+	secrets, err := config.LoadSecrets(conf)
+	if err != nil {
 		return err
 	}
 	if err := d.openTrails(); err != nil {

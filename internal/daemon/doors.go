@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 
 	"nas-target/internal/admin"
 	"nas-target/internal/audit"
@@ -38,7 +39,8 @@ func (d *Daemon) closeTrails() error {
 // openDoors opens the admin socket, and the page if it is configured. The page
 // is not worth a disk: if it cannot be opened the daemon says so and serves.
 func (d *Daemon) openDoors() error {
-	api := admin.New(admin.Options{Control: &control{d: d}, Version: Version, Feed: d.feed, Metrics: d.metrics.Handler(), Dumps: d.dumps()})
+	c := &control{d: d}
+	api := admin.New(admin.Options{Control: c, Configuration: c, Version: Version, Feed: d.feed, Metrics: d.metrics.Handler(), Dumps: d.dumps()})
 	l, err := admin.Listen(filepath.Join(d.dir.root, admin.SocketName))
 	if err != nil {
 		return fmt.Errorf("admin socket: %w", err)
@@ -110,6 +112,9 @@ func (d *Daemon) problems() []admin.Problem {
 	var all []admin.Problem
 	if d.pageFailure != nil {
 		all = append(all, admin.Problem{Severity: admin.Warning, Code: "page_down", Subject: d.now.Load().conf.Page.Listen, Text: "The page is not served: " + d.pageFailure.Error() + "."})
+	}
+	if pending := d.now.Load().pending; len(pending) > 0 {
+		all = append(all, admin.Problem{Severity: admin.Info, Code: "needs_start", Text: "The configuration has changes that only a start takes up: " + strings.Join(pending, ", ") + "."})
 	}
 	if weakCHAP(d.now.Load().conf) {
 		all = append(all, admin.Problem{Severity: admin.Info, Code: "weak_chap", Text: "CHAP may use MD5: who hears a login can try out secrets at great speed.",

@@ -53,7 +53,7 @@ func (d *Daemon) reconfigure(ctx context.Context, conf *config.Config, save func
 	}
 	secrets, err := config.LoadSecrets(conf)
 	if err != nil {
-		return fmt.Errorf("%w: %w", admin.ErrRefused, err)
+		return invalid(err)
 	}
 	c := &change{d: d, old: d.now.Load(), proofs: newProofs(&conf.CHAP, secrets)}
 	c.next = &running{units: map[string]*unit{}, missing: map[string]error{}, discovery: c.proofs.of(conf.CHAP.Discovery)}
@@ -342,9 +342,6 @@ func (c *change) reopen(ctx context.Context, luns []*config.LUN) error {
 		u := c.old.units[l.Name]
 		c.undo = append(c.undo, func() { c.back[l.Name] = c.d.reopened(c.old, l.Name) })
 		c.d.retire(u)
-		if err := c.d.retiring.gone(ctx, l.Name); err != nil {
-			return fmt.Errorf("LUN %s: %w", l.Name, err)
-		}
 		if err := c.open(ctx, l); err != nil {
 			return fmt.Errorf("LUN %s: %w", l.Name, err)
 		}

@@ -40,6 +40,9 @@ type unit struct {
 // openUnit opens the medium and the reservations of a LUN, in this order: who
 // holds the medium is the only one who may speak for its reservations.
 func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
+	if err := d.retiring.gone(ctx, c.Name); err != nil {
+		return nil, err
+	}
 	id, err := d.dir.lun(c.Name)
 	if err != nil {
 		return nil, err
