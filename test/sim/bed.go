@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nas-target/internal/initiator"
+	"nas-target/internal/iscsi"
 	"nas-target/internal/pr"
 	"nas-target/internal/pr/prstore"
 	"nas-target/internal/scsi"
@@ -35,7 +36,9 @@ type Config struct {
 	Slow         time.Duration // see Medium.Slow
 	Wire         bool          // hosts are iSCSI sessions
 	Connections  int           // of each session; 0: one
-	Events       *scsi.Events
+	// Server changes what the iSCSI server of a Wire bed is made of.
+	Server func(*iscsi.Options, *iscsi.Node)
+	Events *scsi.Events
 }
 
 // TargetName is the name of the target.
@@ -112,6 +115,12 @@ func (b *Bed) Login(w Who) (Host, error) {
 	}
 	return b.wire.remote.Login(w)
 }
+
+// Portal is the address of a target port of a Wire bed.
+func (b *Bed) Portal(port int) string { return b.wire.remote.Addrs[port] }
+
+// Server is the iSCSI server of a Wire bed.
+func (b *Bed) Server() *iscsi.Server { return b.wire.server }
 
 // Violations are what the target did wrong in the eyes of its initiators.
 func (b *Bed) Violations() []initiator.Violation {

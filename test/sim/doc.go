@@ -15,6 +15,8 @@
 //   - linear: concurrent histories of reservations and I/O have an order.
 //   - model: random lives of sessions, step by step against a model; and the
 //     table of who may do what, over the wire.
+//   - faults: broken networks and hostile peers: cuts, silence, slowness, floods,
+//     flipped bits, connections lost under load.
 //   - kill: the real daemon, killed at random moments.
 //
 // Each has a short form that runs in every go test and a size that the

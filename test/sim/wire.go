@@ -21,10 +21,7 @@ type wire struct {
 func newWire(b *Bed) *wire {
 	limits := iscsi.DefaultLimits()
 	limits.MaxConnections = maxConnections
-	w := &wire{
-		server: iscsi.NewServer(iscsi.Options{Limits: limits}),
-		remote: &Remote{Target: TargetName, Connections: b.conf.Connections, Mark: b.Mark},
-	}
+	w := &wire{remote: &Remote{Target: TargetName, Connections: b.conf.Connections, Mark: b.Mark}}
 	node := &iscsi.Node{
 		Name:      TargetName,
 		Authorize: func(iscsi.InitiatorInfo) (*iscsi.Auth, *iscsi.LoginError) { return nil, nil },
@@ -32,6 +29,11 @@ func newWire(b *Bed) *wire {
 			return b.Device.Attach(n, scsi.LUNMap{0: b.Unit}), nil
 		},
 	}
+	o := iscsi.Options{Limits: limits}
+	if b.conf.Server != nil {
+		b.conf.Server(&o, node)
+	}
+	w.server = iscsi.NewServer(o)
 	for i := range b.conf.Ports {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err == nil {
