@@ -68,7 +68,7 @@ fence: export MUTUAL_ROUNDS ?= 10000
 fence: export REINSTATE_ROUNDS ?= 10000
 fence: export STORM_STEPS ?= 50000
 fence: export CAW_ROUNDS ?= 100000
-fence: export CAW_WIRE_ROUNDS ?= 5000
+fence: export CAW_WIRE_ROUNDS ?= 100000
 fence: export FENCE_LATENCY ?= 1000
 fence: ## campaign: take rights away under fire (FENCE_RACES=10000)
 	$(SIM) ./test/sim/fence
@@ -88,6 +88,13 @@ kill: export FENCED_KILLS ?= 500
 kill: export WRITE_KILLS ?= 500
 kill: ## campaign: kill the daemon, see what it acknowledged (KILLS=1000)
 	$(SIM) ./test/sim/kill
+
+.PHONY: crash
+crash: export CRASHES ?= 10000
+crash: export KILLS ?= 1000
+crash: ## campaign: cut the power under a disk, kill its process (CRASHES=10000 KILLS=1000)
+	$(GO) test -count=1 -timeout 2h -v ./internal/backstore \
+		-run 'TestPowerLoss|TestAtomicWritesAndPowerLoss|TestKill' -crashes $(CRASHES) -kills $(KILLS)
 
 .PHONY: mutants
 mutants: ## plant each deliberate defect in a copy and see a test fail

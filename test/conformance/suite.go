@@ -33,6 +33,12 @@ var special = map[string]peers.Disk{
 	"WriteAtomic16.VPD":          {RAM: diskSize},
 }
 
+// NeedsOwnDisk reports whether a test says nothing about an ordinary disk.
+func NeedsOwnDisk(test string) bool {
+	_, own := special[test]
+	return own
+}
+
 // Suite runs tests against targets of one kind that it starts itself.
 type Suite struct {
 	Tool     Tool

@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,13 +28,49 @@ const mib = 1 << 20
 // start runs the target on a fresh sparse disk of n bytes.
 func start(t *testing.T, n int64) *peers.Target {
 	t.Helper()
+	return serve(t, peers.Disk{Path: sparse(t, t.TempDir(), n)})
+}
+
+// sparse makes a file of n bytes that takes no space yet.
+func sparse(t *testing.T, dir string, n int64) string {
+	t.Helper()
+	f, err := os.CreateTemp(dir, "disk*.img")
+	require.NoError(t, err)
+	require.NoError(t, f.Truncate(n))
+	require.NoError(t, f.Close())
+	return f.Name()
+}
+
+// allocated is the space that a file really takes, in bytes.
+func allocated(t *testing.T, path string) int64 {
+	t.Helper()
+	var st syscall.Stat_t
+	require.NoError(t, syscall.Stat(path, &st))
+	return st.Blocks * 512
+}
+
+// loop makes a block device out of a file, or skips the test.
+func loop(t *testing.T, path string) string {
+	t.Helper()
+	device, detach, err := peers.Loop(t.Context(), path)
+	if errors.Is(err, peers.ErrNoLoop) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if err := detach(); err != nil {
+			t.Error(err)
+		}
+	})
+	return device
+}
+
+// serve runs the target on a disk.
+func serve(t *testing.T, d peers.Disk) *peers.Target {
+	t.Helper()
 	kind, err := peers.ByName(*targetKind)
 	require.NoError(t, err)
-	dir := t.TempDir()
-	disk := filepath.Join(dir, "disk.img")
-	require.NoError(t, os.WriteFile(disk, nil, 0o600))
-	require.NoError(t, os.Truncate(disk, n))
-	tgt, err := kind.Start(t.Context(), dir, peers.Disk{Path: disk})
+	tgt, err := kind.Start(t.Context(), t.TempDir(), d)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		switch {

@@ -36,8 +36,15 @@ func startNAS(ctx context.Context, dir string, port int, d Disk) (*Target, error
 	addr, also := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)
 	conf := filepath.Join(dir, "nas-target.yaml")
 	medium := "backstore: file\n        path: " + d.Path
+	if d.Block {
+		medium = "backstore: block\n        path: " + d.Path
+	}
 	if d.RAM != 0 {
 		medium = fmt.Sprintf("backstore: ram\n        size: %d", d.RAM)
+	}
+	beside := ""
+	if d.Beside != "" {
+		beside = fmt.Sprintf("      - {lun: 2, name: beside, path: %s}\n", d.Beside)
 	}
 	ping := "5s"
 	if d.NoPings {
@@ -59,7 +66,7 @@ targets:
         read_only: %t
         erase_speed: %d
         %s
-`, ping, addr, also, nasIQN, d.PhysicalBlock, d.ReadOnly, d.EraseSpeed, medium)
+%s`, ping, addr, also, nasIQN, d.PhysicalBlock, d.ReadOnly, d.EraseSpeed, medium, beside)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
