@@ -416,7 +416,9 @@ func TestPageOfARemoteDaemonAsksForTheToken(t *testing.T) {
 
 // When the daemon goes away the page says so, and it comes back by itself.
 func TestPageSurvivesARestart(t *testing.T) {
-	r := newRig(t)
+	c := admintest.New()
+	c.Feed = admin.NewFeed(20)
+	r := newRigOf(t, c)
 	l, err := admin.ListenWeb("127.0.0.1:0", nil)
 	require.NoError(t, err)
 	at := l.Addr().String()
@@ -424,13 +426,63 @@ func TestPageSurvivesARestart(t *testing.T) {
 	s := admin.Serve(l, web)
 	b := chromium.Open(t)
 	b.Go("http://" + at + "/")
-	b.Eventually(func() bool { return b.Text("#live") == "live" }, "no page")
+	c.Feed.Publish(admin.Event{Kind: "daemon", Text: "before"})
+	b.Eventually(func() bool { return b.Text("#live") == "live" && strings.Contains(b.Text("#events"), "before") }, "no page")
 	require.NoError(t, s.Close(t.Context()))
 	b.Eventually(func() bool {
 		return b.Text("#live") == "reconnecting" && b.Text("#health") == "The daemon does not answer"
 	}, "the loss does not show")
+	require.Contains(t, b.Text("#facts"), "what is shown is from 1")
+	for range 50 {
+		c.Feed.Publish(admin.Event{Kind: "daemon", Text: "meanwhile"})
+	}
 	l, err = admin.ListenWeb(at, nil)
 	require.NoError(t, err)
 	r.serve(l, web)
 	b.Eventually(func() bool { return b.Text("#live") == "live" && b.Text("#health") == "All is well" }, "it does not come back")
+	b.Eventually(func() bool { return strings.Contains(b.Text("#events"), "30 events were missed") }, "the gap does not show")
+}
+
+// A disk that could not be opened says why, and can be opened from here.
+func TestPageOpensADiskAgain(t *testing.T) {
+	r, b := openPage(t, func(c *admintest.Cluster) {
+		l := c.LUN("shared")
+		l.Absent, l.Failure = true, "no such file or directory"
+	})
+	require.Equal(t, "Something is broken", b.Text("#health"))
+	require.Contains(t, b.Text("#problems"), "shared cannot be opened and is not ready: no such file or directory")
+	require.Contains(t, b.Text(`tr[data-lun="shared"]`), "absent")
+	require.NotContains(t, b.Text(`tr[data-lun="shared"]`), "Resize")
+	b.Click(`button[data-action="retry"]`)
+	b.Type("#ask-secret", r.token)
+	b.Click("#ask-yes")
+	b.Eventually(func() bool {
+		return b.Text("#health") == "All is well" && strings.Contains(b.Text(`tr[data-lun="shared"]`), "Resize")
+	}, "it stays absent")
+}
+
+// The history is paged and sifted.
+func TestPageTurnsHistoryOver(t *testing.T) {
+	_, b := openPage(t, func(c *admintest.Cluster) {
+		for i := range 120 {
+			c.Refuse("shared", "node1", "reserve", "reservation-conflict", fmt.Sprintf("refusal %03d of node1", i), admintest.Noon.Add(time.Hour))
+		}
+	})
+	entries := func() (n int) {
+		b.Eval(&n, `return document.querySelectorAll(".timeline li:not(.day)").length`)
+		return n
+	}
+	require.Equal(t, 50, entries())
+	require.Contains(t, b.Text("#history"), "refusal 119")
+	b.Click("#older")
+	b.Eventually(func() bool { return entries() == 100 }, "there is no more")
+	b.Click("#older")
+	b.Eventually(func() bool {
+		return strings.Contains(b.Text("#history"), "node1 reserved witness") && b.Text("#older:not([hidden])") == ""
+	}, "the end is not reached")
+	require.Contains(t, b.Text(".lanes"), "witness", "who held it is drawn")
+	b.Click("#history-refused")
+	b.Eventually(func() bool { return entries() == 50 && b.Text(".lanes") == "" }, "it is not sifted")
+	b.Eval(nil, `const s = document.getElementById("history-lun"); s.value = "witness"; s.dispatchEvent(new Event("change"))`)
+	b.Eventually(func() bool { return strings.Contains(b.Text("#history"), "Nothing happened.") }, "it is of all disks")
 }

@@ -331,6 +331,15 @@ func (c *Cluster) Apply(ctx context.Context, ifVersion string, change admin.Chan
 			return fmt.Errorf("%w: %s has no failure", admin.ErrRefused, x.LUN)
 		}
 		l.Failure = ""
+	case admin.RetryLUN:
+		l := c.LUN(x.LUN)
+		if l == nil {
+			return fmt.Errorf("LUN %s: %w", x.LUN, admin.ErrNotFound)
+		}
+		if !l.Absent {
+			return fmt.Errorf("%w: %s is open", admin.ErrRefused, x.LUN)
+		}
+		l.Absent, l.Failure = false, ""
 	case admin.Resize:
 		l, err := lun(x.LUN, own)
 		if err != nil {

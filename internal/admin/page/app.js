@@ -221,6 +221,15 @@ const actions = {
       },
     });
   },
+  retry({ lun }) {
+    const l = known.status.luns.find((x) => x.name === lun);
+    if (!l) return;
+    ask({
+      title: "Open " + lun + " again?", yes: "Open",
+      lines: [l.failure, "Until it is open its initiators find it not ready; then they go on where they were. The other disks do not notice."],
+      run: () => change("POST", "/v1/luns/" + encodeURIComponent(lun) + "/retry").then(changed),
+    });
+  },
   "clear-failure"({ lun }) {
     const l = known.status.luns.find((x) => x.name === lun);
     if (!l) return;

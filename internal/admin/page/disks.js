@@ -10,6 +10,7 @@ function truth(l) {
 }
 
 function state(l) {
+  if (l.absent) return el("span", { class: "pill critical" }, "absent");
   if (l.failure) return el("span", { class: "pill critical" }, "failed");
   if (l.reservation.condition !== "normal") return el("span", { class: "pill critical" }, "reservations " + l.reservation.condition.replace("-", " "));
   if (l.read_only) return el("span", { class: "pill" }, "read-only");
@@ -44,8 +45,9 @@ function disk(l) {
       figure("reads", now ? latency(now.read_seconds) : "–"),
       figure("writes", now ? latency(now.write_seconds) : "–")))),
     el("td", { class: "act" },
-      l.failure && el("button", { type: "button", "data-action": "clear-failure", "data-lun": l.name }, "Clear failure…"),
-      el("button", { type: "button", "data-action": "resize", "data-lun": l.name, "aria-label": "Resize " + l.name }, "Resize…")));
+      l.absent && el("button", { type: "button", "data-action": "retry", "data-lun": l.name, "aria-label": "Open " + l.name + " again" }, "Open…"),
+      l.failure && !l.absent && el("button", { type: "button", "data-action": "clear-failure", "data-lun": l.name }, "Clear failure…"),
+      !l.absent && el("button", { type: "button", "data-action": "resize", "data-lun": l.name, "aria-label": "Resize " + l.name }, "Resize…")));
 }
 
 export function disks(luns) {

@@ -4,7 +4,7 @@ import { clock, day, plural, when } from "./format.js";
 // What happens now, and what happened to the reservations.
 
 function event(e) {
-  if (e.missed) return el("li", { key: "gap" + e.id, class: "gap" }, plural(e.missed, "event") + " came too fast to be shown");
+  if (e.missed) return el("li", { key: "gap" + e.id, class: "gap" }, plural(e.missed, "event") + (e.missed === 1 ? " was" : " were") + " missed");
   return el("li", { key: e.id, class: e.severity },
     el("time", { datetime: e.time }, when(e.time)), el("span", { class: "kind" }, e.kind), el("span", { class: "text" }, e.text));
 }
