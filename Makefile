@@ -59,8 +59,8 @@ bench: setup ## nas-target, tgt and gotgt side by side (BENCHTIME, ROUNDS, ARGS)
 
 # The campaigns of test/sim, long, for a machine that does nothing else. The
 # variables set other sizes, and SIM_SEED repeats one of them.
-.PHONY: fence linear model kill
-fence linear model kill: export SIM_QUIET ?= 1
+.PHONY: fence linear model kill faults
+fence linear model kill faults: export SIM_QUIET ?= 1
 SIM = $(GO) test -race -count=1 -timeout 6h -v
 
 fence: export FENCE_RACES ?= 10000
@@ -83,6 +83,17 @@ model: export MODEL_WIRE_LIVES ?= 1000
 model: ## campaign: random lives of sessions against a model (MODEL_LIVES=10000)
 	$(SIM) ./test/sim/model
 
+faults: export FAULT_CUTS ?= 10000
+faults: export FAULT_FLIPS ?= 100000
+faults: export FAULT_SLICES ?= 5000
+faults: export FAULT_CONNECTIONS ?= 1000
+faults: export FLOOD_CONNECTIONS ?= 9000
+faults: export FLOOD_SECONDS ?= 30
+faults: export LOGIN_DEPTH ?= 5
+faults: ## campaign: broken networks and hostile peers (FAULT_CUTS=10000)
+	$(SIM) ./test/sim/faults
+	$(GO) test -count=1 -timeout 1h -v -run TestEveryLoginSequence ./internal/iscsi
+
 kill: export KILLS ?= 1000
 kill: export FENCED_KILLS ?= 500
 kill: export WRITE_KILLS ?= 500
@@ -99,6 +110,11 @@ crash: ## campaign: cut the power under a disk, kill its process (CRASHES=10000 
 .PHONY: mutants
 mutants: ## plant each deliberate defect in a copy and see a test fail
 	$(GO) run ./test/mutants
+
+.PHONY: screenshots
+screenshots: setup ## take the pictures of the page that docs/operating.md shows
+	mkdir -p docs/screenshots
+	SHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run TestPageFitsEveryScreen ./internal/admin
 
 .PHONY: generate
 generate: ## run the generators; fails if the tree is not what they write

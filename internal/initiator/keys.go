@@ -104,7 +104,8 @@ func checkKeyName(name []byte) error {
 	if len(name) == 0 || len(name) > 63 {
 		return fmt.Errorf("key %q has %d characters, 1 to 63 are allowed", clip(name), len(name))
 	}
-	if name[0] < 'A' || name[0] > 'Z' {
+	// RFC 7144 §7.1.1 registers one that breaks the rule.
+	if (name[0] < 'A' || name[0] > 'Z') && string(name) != "iSCSIProtocolLevel" {
 		return fmt.Errorf("key %q does not start with a capital letter", name)
 	}
 	for _, c := range name {

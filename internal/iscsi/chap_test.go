@@ -357,3 +357,40 @@ func TestJoiningConnectionAuthenticates(t *testing.T) {
 		ping(i)
 	})
 }
+
+// What somebody recorded of a login is worth nothing: not on the next
+// connection, and not after a restart.
+func TestRecordedLogin(t *testing.T) {
+	var recorded [][]byte
+	record := func(t *testing.T, r *rig) {
+		withCHAP(r, &Auth{})
+		i := r.connect()
+		send := func(csg, nsg pdu.Stage, transit bool, text pdu.Text) pdu.Text {
+			b := i.Encode(i.LoginRequest(csg, nsg, transit), nil, text.Append(nil))
+			recorded = append(recorded, b)
+			i.SendRaw(b)
+			a, answer := i.LoginAnswer()
+			require.Equal(t, pdu.LoginSuccess, a.Status)
+			return answer
+		}
+		challenge := send(0, 1, false, iscsitest.Text(names+" AuthMethod=CHAP CHAP_A=7"))
+		send(0, 3, true, chapLogin{}.answer(i, challenge))
+		ping(i)
+	}
+	replay := func(t *testing.T, r *rig) {
+		withCHAP(r, &Auth{})
+		i := r.connect()
+		i.SendRaw(recorded[0])
+		a, _ := i.LoginAnswer()
+		require.Equal(t, pdu.LoginSuccess, a.Status)
+		i.SendRaw(recorded[1])
+		a, _ = i.LoginAnswer()
+		require.Equal(t, pdu.LoginAuthenticationFailed, a.Status)
+		i.Closed()
+	}
+	inMemory(t, func(t *testing.T, r *rig) {
+		record(t, r)
+		replay(t, r)
+	})
+	inMemory(t, replay)
+}

@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -165,5 +166,53 @@ func TestLoginRefusals(t *testing.T) {
 				require.Empty(t, r.srv.Sessions())
 			})
 		})
+	}
+}
+
+// Keys and values around every length at which others broke. The answer fits
+// into a PDU, and repeats no key that is none.
+func TestLengthsOfLoginText(t *testing.T) {
+	for _, n := range []int{0, 1, 62, 63, 64, 65, 222, 223, 224, 225, 254, 255, 256, 257, 1022, 1023, 1024, 1025, 2048, 2049, 2050, 8100, 8188, 8189, 8190, 8191, 8192} {
+		long := strings.Repeat("k", n)
+		for what, text := range map[string]string{
+			"key":       "X" + long + "=v\x00",
+			"no equals": "X" + long,
+			"value":     "X-v=" + long + "\x00",
+			"name":      "InitiatorName=iqn." + long + "\x00",
+			"CHAP_A":    "CHAP_A=" + strings.Repeat("5,", n/2) + "\x00",
+			"CHAP_R":    "CHAP_N=" + long[:min(n, 200)] + "\x00CHAP_R=0x" + strings.Repeat("a", n) + "\x00",
+			"base64":    "CHAP_N=a\x00CHAP_R=0b" + strings.Repeat("A", n) + "=\x00",
+			"padding":   strings.Repeat("\x00", n),
+		} {
+			inMemory(t, func(t *testing.T, r *rig) {
+				withCHAP(r, &Auth{})
+				i := r.connect()
+				first := names + " AuthMethod=CHAP"
+				if strings.HasPrefix(text, "CHAP_N") {
+					first += " CHAP_A=5"
+				}
+				if what == "name" {
+					first = "SessionType=Discovery"
+				}
+				i.LoginStep(pdu.SecurityNegotiation, pdu.OperationalNegotiation, false, first)
+				if what == "name" {
+					i = r.connect()
+					text = "SessionType=Normal\x00TargetName=" + testTarget + "\x00" + text
+				}
+				if len(text) > loginSegment {
+					text = text[:loginSegment]
+				}
+				i.Send(i.LoginRequest(pdu.SecurityNegotiation, pdu.FullFeaturePhase, true), []byte(text))
+				p, data, err := i.Read()
+				require.NoError(t, err, "%s of %d: no answer", what, n)
+				a := p.(*pdu.LoginResponse)
+				require.False(t, a.Status == 0 && a.Transit, "%s of %d: in", what, n)
+				require.LessOrEqual(t, len(data), loginSegment)
+				if n > 62 && what == "key" {
+					require.NotContains(t, string(data), long[:63])
+				}
+				require.Empty(t, r.srv.Sessions())
+			})
+		}
 	}
 }
