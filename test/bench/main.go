@@ -31,13 +31,14 @@ func main() {
 
 func run() error {
 	var (
-		perRow   = flag.Duration("time", 5*time.Second, "how long each measurement runs")
-		rounds   = flag.Int("rounds", 3, "how many times each is made; the table shows medians")
-		size     = flag.Int64("size", 1024, "MiB of each target's disk")
-		rowsLike = flag.String("rows", "", "only rows whose name contains this text")
-		only     = flag.String("only", "", "only these subjects: nas-target,tgt,gotgt,bare")
-		jsonFile = flag.String("json", "", "write all samples to this file")
-		markdown = flag.String("markdown", "", "put the table into this file, between its bench lines")
+		perRow     = flag.Duration("time", 5*time.Second, "how long each measurement runs")
+		rounds     = flag.Int("rounds", 3, "how many times each is made; the table shows medians")
+		size       = flag.Int64("size", 1024, "MiB of each target's disk")
+		rowsLike   = flag.String("rows", "", "only rows whose name contains this text")
+		only       = flag.String("only", "", "only these subjects: nas-target,tgt,gotgt,bare")
+		scenesLike = flag.String("scenes", "", "only scenes whose title contains this text; none: no scene")
+		jsonFile   = flag.String("json", "", "write all samples to this file")
+		markdown   = flag.String("markdown", "", "put the table into this file, between its bench lines")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,8 +50,14 @@ func run() error {
 			chosen = append(chosen, r)
 		}
 	}
-	if len(chosen) == 0 {
-		return fmt.Errorf("no row contains %q", *rowsLike)
+	var scenery []scene
+	for _, s := range scenes {
+		if strings.Contains(s.title, *scenesLike) {
+			scenery = append(scenery, s)
+		}
+	}
+	if len(chosen)+len(scenery) == 0 {
+		return fmt.Errorf("no row contains %q, no scene %q", *rowsLike, *scenesLike)
 	}
 	var kinds []peers.Kind
 	withBare := false
@@ -66,11 +73,14 @@ func run() error {
 		kinds = append(kinds, kind)
 	}
 
-	dir, fs, err := workDir(int64(len(kinds)) * *size << 20)
+	dir, fs, err := workDir((int64(len(kinds))**size + sceneSpace) << 20)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if peers.Binary, err = peers.Build(ctx, dir); err != nil {
+		return err
+	}
 	r := report{Rows: chosen}
 	r.describe(fs, *size<<20, *perRow, *rounds)
 	var subjects []subject
@@ -87,6 +97,11 @@ func run() error {
 		r.Subjects = append(r.Subjects, "bare")
 	}
 	r.Samples = runAll(ctx, subjects, chosen, *rounds, *perRow, os.Stderr)
+	stage := &stage{dir: dir, time: *perRow, rounds: *rounds, kinds: kinds, progress: os.Stderr, seen: map[string]float64{}}
+	for _, s := range scenery {
+		r.Scenes = append(r.Scenes, stage.play(ctx, s))
+	}
+	r.Goals = judge(medians(r.Samples, r.Subjects, r.Rows), stage.seen)
 	if err := r.text(os.Stdout); err != nil {
 		return err
 	}

@@ -22,11 +22,21 @@ type report struct {
 	Subjects []string          `json:"subjects"`
 	Rows     []row             `json:"rows"`
 	Samples  []sample          `json:"samples"`
+	Scenes   []table           `json:"scenes"`
+	Goals    table             `json:"goals"`
+}
+
+// table is what is printed. A line with one cell is a heading.
+type table struct {
+	Title   string     `json:"title"`
+	Note    string     `json:"note"`
+	Columns []string   `json:"columns"`
+	Lines   [][]string `json:"lines"`
 }
 
 const baseline = "tgt" // what ratios are taken against
 
-var columns = []string{"", "IOPS", "MB/s", "p50 µs", "p99 µs", "target CPU µs/IO", "client CPU µs/IO", "RSS MiB", "IOPS against tgt"}
+var columns = []string{"", "IOPS", "MB/s", "p50 µs", "p99 µs", "target CPU µs/IO", "client CPU µs/IO", "RSS MiB", "IOPS against tgt", "of the limit"}
 
 // lines returns the cells of the medians, a row of the table per subject.
 func (r *report) lines() [][]string {
@@ -44,13 +54,16 @@ func (r *report) lines() [][]string {
 				out = append(out, []string{name, oneLine(s.Error)})
 				continue
 			}
-			ratio := "-"
+			ratio, limit := "-", "-"
 			if b, ok := of[baseline]; ok && b.Error == "" && b.IOPS > 0 {
 				ratio = fmt.Sprintf("%.2f", s.IOPS/b.IOPS)
 			}
+			if b, ok := of["bare"]; ok && b.Error == "" && b.IOPS > 0 {
+				limit = fmt.Sprintf("%.0f %%", 100*s.IOPS/b.IOPS)
+			}
 			out = append(out, []string{name, fmt.Sprintf("%.0f", s.IOPS), fmt.Sprintf("%.0f", s.MBs),
 				fmt.Sprintf("%.0f", s.P50), fmt.Sprintf("%.0f", s.P99), fmt.Sprintf("%.1f", s.CPU),
-				fmt.Sprintf("%.1f", s.Client), fmt.Sprintf("%.0f", s.RSS), ratio})
+				fmt.Sprintf("%.1f", s.Client), fmt.Sprintf("%.0f", s.RSS), ratio, limit})
 		}
 	}
 	return out
@@ -61,16 +74,37 @@ func oneLine(s string) string {
 	return s
 }
 
-func (r *report) text(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.Join(columns, "\t"))
-	for _, cells := range r.lines() {
-		if len(cells) > 1 {
-			cells[0] = "  " + cells[0]
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
+// tables are all there is to print.
+func (r *report) tables() []table {
+	var all []table
+	if len(r.Rows) > 0 {
+		all = append(all, table{Columns: columns, Lines: r.lines()})
 	}
-	return t.Flush()
+	all = append(all, r.Scenes...)
+	if len(r.Goals.Lines) > 0 {
+		all = append(all, r.Goals)
+	}
+	return all
+}
+
+func (r *report) text(w io.Writer) error {
+	for _, t := range r.tables() {
+		if t.Title != "" {
+			fmt.Fprintf(w, "\n%s\n%s\n", t.Title, t.Note)
+		}
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(tw, strings.Join(t.Columns, "\t"))
+		for _, cells := range t.Lines {
+			if len(cells) > 1 {
+				cells = append([]string{"  " + cells[0]}, cells[1:]...)
+			}
+			fmt.Fprintln(tw, strings.Join(cells, "\t"))
+		}
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The markdown table stands between these lines of the file, whose other text
@@ -83,12 +117,20 @@ const (
 func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nMeasured %s: %s; %s. %s.\n\n", begin, r.Date, list(r.Machine), list(r.Versions), list(r.Setup))
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
-	for _, cells := range r.lines() {
-		if len(cells) == 1 {
-			cells[0] = "**" + cells[0] + "**"
+	for i, t := range r.tables() {
+		if i > 0 {
+			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "| %s |%s\n", strings.Join(cells, " | "), strings.Repeat(" |", len(columns)-len(cells)))
+		if t.Title != "" {
+			fmt.Fprintf(&b, "### %s\n\n%s\n\n", t.Title, t.Note)
+		}
+		fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Columns, " | "), strings.Repeat(" --- |", len(t.Columns)))
+		for _, cells := range t.Lines {
+			if len(cells) == 1 {
+				cells = []string{"**" + cells[0] + "**"}
+			}
+			fmt.Fprintf(&b, "| %s |%s\n", strings.Join(cells, " | "), strings.Repeat(" |", len(t.Columns)-len(cells)))
+		}
 	}
 	b.WriteString("\n" + end)
 	return b.String()

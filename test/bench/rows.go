@@ -9,6 +9,7 @@ type row struct {
 	Random   bool `json:"random"` // or sequential
 	Sessions int  `json:"sessions"`
 	Depth    int  `json:"depth"` // outstanding commands of one session
+	Digests  bool `json:"digests,omitempty"`
 }
 
 const (
@@ -17,19 +18,22 @@ const (
 )
 
 var rows = []row{
-	{4 * k, false, true, 1, 1},
-	{4 * k, false, true, 1, 4},
-	{4 * k, false, true, 1, 32},
-	{4 * k, false, true, 4, 32},
-	{4 * k, false, true, 16, 4},
-	{4 * k, false, true, 128, 4},
-	{4 * k, true, true, 1, 1},
-	{4 * k, true, true, 1, 32},
-	{4 * k, true, true, 4, 32},
-	{256 * k, false, false, 1, 8},
-	{256 * k, true, false, 1, 8},
-	{1 * m, false, false, 1, 8},
-	{1 * m, true, false, 1, 8},
+	{4 * k, false, true, 1, 1, false},
+	{4 * k, false, true, 1, 4, false},
+	{4 * k, false, true, 1, 32, false},
+	{4 * k, false, true, 4, 32, false},
+	{4 * k, false, true, 16, 4, false},
+	{4 * k, false, true, 128, 4, false},
+	{4 * k, true, true, 1, 1, false},
+	{4 * k, true, true, 1, 32, false},
+	{4 * k, true, true, 4, 32, false},
+	{256 * k, false, false, 1, 8, false},
+	{256 * k, true, false, 1, 8, false},
+	{1 * m, false, false, 1, 8, false},
+	{1 * m, true, false, 1, 8, false},
+	{4 * k, false, true, 4, 32, true},
+	{256 * k, false, false, 1, 8, true},
+	{256 * k, true, false, 1, 8, true},
 }
 
 // Name is what the table and -rows call it, such as "4k random read 4x32".
@@ -44,5 +48,9 @@ func (r row) Name() string {
 	if r.Random {
 		way = "random"
 	}
-	return fmt.Sprintf("%s %s %s %dx%d", size, way, dir, r.Sessions, r.Depth)
+	name := fmt.Sprintf("%s %s %s %dx%d", size, way, dir, r.Sessions, r.Depth)
+	if r.Digests {
+		name += " digests"
+	}
+	return name
 }

@@ -86,6 +86,9 @@ func runAll(ctx context.Context, subjects []subject, rows []row, rounds int, d t
 				if ctx.Err() != nil {
 					return all
 				}
+				if r.Digests && !s.digests() {
+					continue
+				}
 				x := measure(ctx, s, up, r, d, progress)
 				x.Round = round
 				all = append(all, x)

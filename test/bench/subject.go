@@ -27,7 +27,8 @@ type subject interface {
 	stop()
 	load(ctx context.Context, r row, d time.Duration) (measured, error)
 	pid() int
-	log() string // the end of what it wrote, for whoever looks into a failure
+	digests() bool // whether it knows any
+	log() string   // the end of what it wrote, for whoever looks into a failure
 }
 
 // target is an iSCSI target that serves a disk of its own.
@@ -61,6 +62,9 @@ func (s *target) stop() {
 }
 
 func (s *target) pid() int { return s.t.PID() }
+
+// digests: gotgt agrees to use them and then does not.
+func (s *target) digests() bool { return s.kind.Name != peers.GOTGT.Name }
 
 func (s *target) log() string { return s.t.Log() }
 
@@ -124,6 +128,8 @@ func (b *bare) stop() {
 }
 
 func (b *bare) pid() int { return b.cmd.Process.Pid }
+
+func (b *bare) digests() bool { return false }
 
 func (b *bare) log() string { return "" }
 

@@ -98,7 +98,7 @@ func TestStuckDisk(t *testing.T) {
 	}
 	const size, writes, sessions = 64 * mib, 64, 4
 	stuck := newFrozen(t)
-	tgt := serve(t, peers.Disk{Path: sparse(t, t.TempDir(), size), Beside: sparse(t, stuck.dir, size)})
+	tgt := serve(t, peers.Disk{Path: sparse(t, t.TempDir(), size), Beside: []string{sparse(t, stuck.dir, size)}})
 	ctx := t.Context()
 	block := bytes.Repeat([]byte{0xa5}, 4096)
 

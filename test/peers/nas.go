@@ -28,10 +28,16 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return bin, nil
 }
 
+// Binary is the daemon that NAS starts. Empty: one is built for each start.
+var Binary string
+
 func startNAS(ctx context.Context, dir string, port int, d Disk) (*Target, error) {
-	bin, err := Build(ctx, dir)
-	if err != nil {
-		return nil, err
+	bin := Binary
+	if bin == "" {
+		var err error
+		if bin, err = Build(ctx, dir); err != nil {
+			return nil, err
+		}
 	}
 	addr, also := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)
 	conf := filepath.Join(dir, "nas-target.yaml")
@@ -42,9 +48,15 @@ func startNAS(ctx context.Context, dir string, port int, d Disk) (*Target, error
 	if d.RAM != 0 {
 		medium = fmt.Sprintf("backstore: ram\n        size: %d", d.RAM)
 	}
+	if d.Direct {
+		medium += "\n        direct: true"
+	}
+	if d.NoWriteCache {
+		medium += "\n        write_cache: false"
+	}
 	beside := ""
-	if d.Beside != "" {
-		beside = fmt.Sprintf("      - {lun: 2, name: beside, path: %s}\n", d.Beside)
+	for i, path := range d.Beside {
+		beside += fmt.Sprintf("      - {lun: %d, name: beside%d, path: %s}\n", i+2, i+2, path)
 	}
 	ping := "5s"
 	if d.NoPings {

@@ -19,11 +19,13 @@ type Disk struct {
 
 	PhysicalBlock int // bytes; 0: the default
 	ReadOnly      bool
-	EraseSpeed    int64  // bytes per second of FORMAT UNIT and SANITIZE; 0: no limit
-	RAM           int64  // not the file: a disk of so many bytes in memory
-	Block         bool   // Path is a block device
-	Beside        string // an existing file; LUN 2
-	NoPings       bool   // initiators may be silent
+	EraseSpeed    int64    // bytes per second of FORMAT UNIT and SANITIZE; 0: no limit
+	RAM           int64    // not the file: a disk of so many bytes in memory
+	Block         bool     // Path is a block device
+	Beside        []string // existing files; LUN 2 and up
+	NoWriteCache  bool
+	Direct        bool // O_DIRECT
+	NoPings       bool // initiators may be silent
 }
 
 // Kind knows how to start one sort of target.
