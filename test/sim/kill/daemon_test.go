@@ -103,15 +103,23 @@ func (d *daemon) start() {
 // await returns once the daemon serves.
 func (d *daemon) await() {
 	d.t.Helper()
+	if !d.comesUp() {
+		d.t.Fatalf("the daemon ended at its start:\n%s", d.log)
+	}
+}
+
+// comesUp waits until the daemon serves, or has ended at its start.
+func (d *daemon) comesUp() bool {
+	d.t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; {
 		nc, err := net.Dial("tcp", d.remote.Addrs[1])
 		if err == nil {
 			nc.Close()
-			return
+			return true
 		}
 		select {
 		case <-d.gone:
-			d.t.Fatalf("the daemon ended at its start:\n%s", d.log)
+			return false
 		case <-time.After(2 * time.Millisecond):
 		}
 		require.True(d.t, time.Now().Before(end), "the daemon does not serve")
