@@ -222,6 +222,7 @@ func busy() *admintest.Cluster {
 	archive.Traffic = admin.Traffic{Now: &admin.Rate{Reads: 40, ReadBytes: 38 << 20, ReadLatency: 0.0041}}
 	archive.Reservations = admin.Reservations{LUN: "archive", Condition: "normal", Registrations: []admin.Registration{}, Others: []admin.Bystander{}, Findings: []admin.Problem{}}
 	c.Now.Targets[0].LUNs = append(c.Now.Targets[0].LUNs, archive)
+	c.Before = append(c.Before, admintest.PastOf("archive", *archive.Traffic.Now, c.Now.Time))
 	c.Now.Sessions[3].Oldest, c.Now.Sessions[3].Commands = &admin.Command{Name: "SYNCHRONIZE CACHE(10)", LUN: 1, Seconds: 42}, 31
 	c.Feed.Publish(admin.Event{Time: now.Add(-80 * time.Minute), Kind: "login", Text: "node1 logged in: from 192.0.2.11:49001, session 1"})
 	c.Refuse("shared", "node1", "reserve", "reservation-conflict", "node1 was refused RESERVE on shared: it is held by node2", now.Add(-time.Hour))
@@ -231,7 +232,7 @@ func busy() *admintest.Cluster {
 }
 
 // The page is readable on a phone and on a wall, and nothing sticks out.
-// SHOTS=dir keeps the pictures.
+// SHOTS=dir keeps the pictures that the documentation shows (make screenshots).
 func TestPageFitsEveryScreen(t *testing.T) {
 	b := chromium.Open(t)
 	b.Go(newRigOf(t, busy()).web + "/")
@@ -248,9 +249,9 @@ func TestPageFitsEveryScreen(t *testing.T) {
 			var wide int
 			b.Eval(&wide, "return document.documentElement.scrollWidth")
 			require.LessOrEqual(t, wide, screen.width, "%s has to be scrolled sideways", screen.name)
-			if dir := os.Getenv("SHOTS"); dir != "" {
+			if dir := os.Getenv("SHOTS"); dir != "" && screen.name != "desk" {
 				name := screen.name + map[bool]string{false: "-light", true: "-dark"}[dark] + ".png"
-				require.NoError(t, os.WriteFile(filepath.Join(dir, name), b.Picture(2400), 0o644))
+				require.NoError(t, os.WriteFile(filepath.Join(dir, name), b.Picture(1800), 0o644))
 			}
 			var low []string
 			b.Eval(&low, contrast)

@@ -79,13 +79,13 @@ func NewAt(noon time.Time) *Cluster {
 	c.Reserve("witness", "node1", "write-exclusive-registrants-only", c.noon.Add(2*time.Minute))
 	c.Reserve("shared", "node2", "write-exclusive-registrants-only", c.noon.Add(5*time.Minute))
 	for _, l := range c.Now.Targets[0].LUNs {
-		c.Before = append(c.Before, past(l.Name, *l.Traffic.Now, c.Now.Time))
+		c.Before = append(c.Before, PastOf(l.Name, *l.Traffic.Now, c.Now.Time))
 	}
 	return c
 }
 
-// past is ten minutes of a disk that does about what it does now.
-func past(name string, now admin.Rate, end time.Time) admin.Past {
+// PastOf is ten minutes of a disk that does about what it does now.
+func PastOf(name string, now admin.Rate, end time.Time) admin.Past {
 	p := admin.Past{LUN: name}
 	chance := rand.New(rand.NewPCG(uint64(len(name)), 7)) // the same every time
 	load, slow := 0.7, 1.0

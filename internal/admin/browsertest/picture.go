@@ -30,18 +30,27 @@ func (b *Browser) Picture(height int) []byte {
 	return out.Bytes()
 }
 
-// frequent are the colors that a part of m has most of.
+// frequent are the colors that a part of m has most of, one for each sort of
+// color: shades of text do not crowd out a small green dot.
 func frequent(m image.Image, at image.Rectangle) color.Palette {
+	type sort [3]uint8
 	n := map[color.RGBA]int{}
 	for y := at.Min.Y; y < at.Max.Y; y++ {
 		for x := at.Min.X; x < at.Max.X; x++ {
 			n[color.RGBAModel.Convert(m.At(x, y)).(color.RGBA)]++
 		}
 	}
-	all := slices.SortedFunc(maps.Keys(n), func(a, b color.RGBA) int { return cmp.Compare(n[b], n[a]) })
 	var p color.Palette
-	for _, c := range all[:min(256, len(all))] {
-		p = append(p, c)
+	seen := map[sort]bool{}
+	for _, c := range slices.SortedFunc(maps.Keys(n), func(a, b color.RGBA) int { return cmp.Compare(n[b], n[a]) }) {
+		s := sort{c.R >> 3, c.G >> 3, c.B >> 3}
+		if n[c] < 1000 && seen[s] {
+			continue
+		}
+		seen[s] = true
+		if p = append(p, c); len(p) == 256 {
+			break
+		}
 	}
 	return p
 }
