@@ -18,6 +18,7 @@ type Medium struct {
 	ram    *backstore.RAM
 	slow   atomic.Int64 // nanoseconds; a call takes up to so long
 	inside atomic.Int32
+	fault  atomic.Pointer[func(*backtest.Call) error]
 }
 
 // NewMedium makes a medium of zeros.
@@ -34,6 +35,16 @@ func NewMedium(blocks int) *Medium {
 
 // Slow makes every second change and read take a random time up to d.
 func (m *Medium) Slow(d time.Duration) { m.slow.Store(int64(d)) }
+
+// Fail asks f about every call on its way to the medium; its error ends the
+// call, which then does nothing. nil ends that.
+func (m *Medium) Fail(f func(*backtest.Call) error) {
+	if f == nil {
+		m.fault.Store(nil)
+		return
+	}
+	m.fault.Store(&f)
+}
 
 // Inside is the number of calls in the medium now.
 func (m *Medium) Inside() int { return int(m.inside.Load()) }
@@ -57,6 +68,11 @@ func (m *Medium) Fill(lba int, p []byte) {
 func (m *Medium) around(c *backtest.Call, do func() error) error {
 	m.inside.Add(1)
 	defer m.inside.Add(-1)
+	if f := m.fault.Load(); f != nil {
+		if err := (*f)(c); err != nil {
+			return err
+		}
+	}
 	if d := m.slow.Load(); d > 0 && (c.Op.Changes() || c.Op == backtest.OpRead) {
 		if n := rand.Int64N(2 * d); n < d {
 			time.Sleep(time.Duration(n))
