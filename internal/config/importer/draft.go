@@ -231,8 +231,13 @@ func (d *draft) leaveOut(problems []config.Problem) bool {
 		}
 		if m := ofInitiator.FindStringSubmatch(p.Path); m != nil {
 			t, i := d.Targets[index(m[1])], index(m[2])
-			d.note(Lost, t.Initiators[i].at, "the initiator %s, who is not let in: %s", t.Initiators[i].Name, p.Reason)
-			t.Initiators = append(t.Initiators[:i], t.Initiators[i+1:]...)
+			gone := t.Initiators[i]
+			d.note(Lost, gone.at, "the initiator %s, who is not let in: %s", gone.Name, p.Reason)
+			t.Initiators = slices.DeleteFunc(t.Initiators, func(x *initiator) bool {
+				// Nor may it get by the row for everybody what its own did not give.
+				everybody := x.Name == config.AnyInitiator
+				return x == gone || everybody && (!same(x.CHAP, gone.CHAP) || !slices.Equal(x.LUNs, gone.LUNs))
+			})
 			return true
 		}
 	}

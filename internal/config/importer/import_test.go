@@ -207,6 +207,24 @@ func TestOneUserTwoSecrets(t *testing.T) {
 	require.Equal(t, "u first-of-two-secrets\n", string(r.Secrets.Reveal()))
 }
 
+// An initiator that is left out does not come in by the row for everybody.
+func TestWhoIsLeftOutStaysOut(t *testing.T) {
+	for name, acl := range map[string]string{
+		"a name that is none": `{"node_wwn":"iqn.2026-11.a:no_name","mapped_luns":[{"index":0,"tpg_lun":0}]}`,
+		"without a disk":      `{"node_wwn":"iqn.2026-11.a:i","mapped_luns":[]}`,
+		"without credentials": `{"node_wwn":"iqn.2026-11.a:i","attributes":{"authentication":1},"mapped_luns":[{"index":0,"tpg_lun":0}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := one(t, "lio", `{"storage_objects":[{"name":"a","plugin":"fileio","dev":"/a","wwn":"1"},{"name":"b","plugin":"fileio","dev":"/b","wwn":"2"}],
+"targets":[{"fabric":"iscsi","wwn":"iqn.2026-11.a:b","tpgs":[{"attributes":{"authentication":0,"generate_node_acls":1,"demo_mode_write_protect":0},
+"luns":[{"index":0,"storage_object":"/backstores/fileio/a"},{"index":1,"storage_object":"/backstores/fileio/b"}],"node_acls":[`+acl+`]}]}]}`)
+			require.NoError(t, err)
+			require.Equal(t, config.AccessListed, r.Config.Targets[0].Access)
+			require.Empty(t, r.Config.Targets[0].Initiators)
+		})
+	}
+}
+
 // Import never fails in another way than by a message with a place, and what it
 // returns is a configuration.
 func fuzz(f *testing.F, format string) {

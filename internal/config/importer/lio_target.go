@@ -18,6 +18,9 @@ type lioTarget struct {
 	disks  []*lioDisk
 	acls   []*lioACL
 	demo   []lioDemo
+	// leftOut: a listed initiator is not in the configuration. It must not come
+	// in as one who is not listed.
+	leftOut bool
 }
 
 // lioDisk is a storage object of the target, and the numbers it was seen under.
@@ -185,11 +188,13 @@ func (t *lioTarget) acl(n *node, disks map[uint16]*lioDisk, auth, protected bool
 	switch {
 	case auth && errors.Is(err, errTwoSecrets):
 		t.note(Lost, n.at, "the initiator %s: %v", name, err)
+		t.leftOut = true
 		return nil
 	case err != nil && !errors.Is(err, errTwoSecrets):
 		return err
 	case auth && u == nil:
 		t.note(Lost, n.at, "the initiator %s: the portal group asks for CHAP, and there is no user and secret, so LIO did not let it in either", name)
+		t.leftOut = true
 		return nil
 	case !auth && (u != nil || err != nil):
 		t.note(Check, n.at, "the CHAP user of %s is not asked for (authentication is 0), here neither", name)
@@ -349,6 +354,7 @@ func (t *lioTarget) access() {
 		switch {
 		case len(acl.row.LUNs) == 0:
 			t.note(Lost, acl.at, "the initiator %s, which sees no disk", acl.row.Name)
+			t.leftOut = true
 			continue
 		case all:
 			acl.row.LUNs = nil // which says all
@@ -365,6 +371,10 @@ func (t *lioTarget) everybody() {
 		return
 	}
 	at := t.demo[0].at
+	if t.leftOut {
+		t.note(Lost, at, "those who are not listed in %s: a listed initiator was left out, and would come in as one of them", t.out.Name)
+		return
+	}
 	if len(t.demo) < t.groups || slices.ContainsFunc(t.demo, func(d lioDemo) bool { return !same(d.users, t.demo[0].users) }) {
 		t.note(Lost, at, "one portal group of %s lets in who is not listed, others do not; here the listed ones are let in alone", t.out.Name)
 		return
