@@ -10,7 +10,7 @@ P        ?= 2
 TIMEOUT  ?= 15m
 FUZZTIME ?= 30s
 ROUNDS   ?= 3
-BENCHTIME ?= 5s
+BENCHTIME ?= 2s
 
 .PHONY: help
 help: ## list the targets
@@ -56,6 +56,10 @@ interop: setup ## initiators that are not ours against the daemon
 .PHONY: bench
 bench: setup ## nas-target, tgt and gotgt side by side (BENCHTIME, ROUNDS, ARGS)
 	$(GO) run ./test/bench -time $(BENCHTIME) -rounds $(ROUNDS) $(ARGS)
+
+.PHONY: benchcompare
+benchcompare: ## Go benchmarks of commits OLD and NEW side by side (default: the last commit, and the working tree)
+	test/benchcompare $(or $(OLD),HEAD) $(or $(NEW),.) $(filter-out ./...,$(PKGS))
 
 # The campaigns of test/sim, long, for a machine that does nothing else. The
 # variables set other sizes, and SIM_SEED repeats one of them.
