@@ -20,7 +20,7 @@ const target = "iqn.2026-11.test.packaging:disks"
 
 func configFor(dir, portal string) string {
 	return fmt.Sprintf("data_dir: %s\npage: {listen: \"\"}\nportals: [{group: 1, listen: [%q]}]\n"+
-		"targets: [{name: %q, access: open, luns: [{lun: 0, name: disk, size: 8MiB}]}]\n", dir, portal, target)
+		"targets: [{name: %q, access: open, luns: [{lun: 0, name: disk, size: 8MiB}, {lun: 1, name: direct, size: 8MiB, direct: true, preallocate: true}, {lun: 2, name: ram, backstore: ram, size: 1MiB}]}]\n", dir, portal, target)
 }
 
 // systemd opens the portal and starts the daemon when somebody connects. The

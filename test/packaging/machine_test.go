@@ -130,11 +130,27 @@ func TestInstalled(t *testing.T) {
 	out, err := m.try("runuser", "-u", "nobody", "--", "nas-target", "status")
 	require.Error(t, err, "anybody may ask: %s", out)
 
-	// It serves what it is told to, with all that the daemon does.
-	m.write("/etc/nas-target/nas-target.yaml", configFor("/var/lib/nas-target", inMachine))
-	m.run("systemctl", "restart", "nas-target")
+	// A reload serves what it is told to; a mistake changes nothing and is told.
+	conf := configFor("/var/lib/nas-target", inMachine)
+	m.write("/etc/nas-target/nas-target.yaml", conf)
+	before := m.property("MainPID")
+	m.run("systemctl", "reload", "nas-target")
+	m.eventually("the disk", func() bool { _, err := m.try("iscsi-inq", url); return err == nil })
+	m.write("/etc/nas-target/nas-target.yaml", "tragets: []\n")
+	out, err = m.try("systemctl", "reload", "nas-target")
+	require.Error(t, err, out)
+	require.Contains(t, m.journal(), "did you mean targets?")
 	m.run("iscsi-inq", url)
+	m.write("/etc/nas-target/nas-target.yaml", conf)
+	require.Equal(t, before, m.property("MainPID"))
+
+	// The sandbox lets it do all that it does to a disk.
+	m.run("systemctl", "restart", "nas-target")
 	m.run("nas-target", "bench", url, "--kind", "verify", "--destructive", "--time", "500ms", "--depth", "16")
+	for _, family := range []string{"Unmap", "WriteSame10", "ProutReserve"} {
+		out := m.run("iscsi-test-cu", "--dataloss", "--test=SCSI."+family, url)
+		require.Regexp(t, `asserts +[1-9]\d* +[1-9]\d* +[1-9]\d* +0 `, out, family)
+	}
 	m.run("nas-target", "lun", "resize", "disk", "16MiB")
 	require.Contains(t, m.run("nas-target", "__complete", "lun", "show", ""), "disk\t16 MiB")
 	uuid := m.uuid()
@@ -147,7 +163,7 @@ func TestInstalled(t *testing.T) {
 	m.run("systemctl", "start", "nas-target.socket")
 	require.Equal(t, "inactive", m.property("ActiveState"))
 	m.run("iscsi-inq", url)
-	require.Equal(t, "active", m.property("ActiveState"))
+	m.eventually("the service", func() bool { return m.property("ActiveState") == "active" })
 
 	// A hung process is replaced.
 	m.write("/run/systemd/system/nas-target.service.d/test.conf", "[Service]\nWatchdogSec=1s\nTimeoutAbortSec=1s\nRestartSec=100ms\n")
@@ -163,7 +179,7 @@ func TestInstalled(t *testing.T) {
 	m.run("systemctl", "daemon-reload")
 
 	// An upgrade restarts it, keeps what the administrator wrote, and the disks.
-	before := m.property("MainPID")
+	before = m.property("MainPID")
 	m.run("dpkg", "-i", pkg)
 	require.NotEqual(t, before, m.property("MainPID"))
 	require.Equal(t, uuid, m.uuid())
@@ -182,7 +198,7 @@ func TestInstalled(t *testing.T) {
 	require.Contains(t, m.run("dpkg", "-P", "nas-target"), "are kept")
 	_, err = m.try("test", "-e", "/etc/nas-target")
 	require.Error(t, err)
-	m.run("sh", "-c", "test -s /var/lib/nas-target/luns/*/disk.img")
+	require.Len(t, strings.Fields(m.run("sh", "-c", "ls /var/lib/nas-target/luns/*/disk.img")), 2)
 	require.Empty(t, m.run("find", "/etc/systemd", "-name", "nas-target*"), "purge leaves links behind")
 
 	// And are found again.
