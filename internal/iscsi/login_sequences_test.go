@@ -152,7 +152,6 @@ type loginWalker struct {
 	at     int
 	out    []byte // what is left of the request
 	saying byte   // how far the honest initiator has come
-	alg    string
 	id     byte
 	nonce  []byte // of the target's last challenge
 	answer []byte // to the initiator's challenge

@@ -15,6 +15,7 @@ var layers = map[string][]string{
 	"internal/pr":              nil,
 	"internal/backstore":       nil,
 	"internal/initiator":       nil,
+	"internal/isns":            nil,
 	"internal/plain":           nil,
 	"internal/socket":          nil,
 	"internal/service":         nil,
