@@ -111,6 +111,11 @@ crash: ## campaign: cut the power under a disk, kill its process (CRASHES=10000 
 	$(GO) test -count=1 -timeout 2h -v ./internal/backstore \
 		-run 'TestPowerLoss|TestAtomicWritesAndPowerLoss|TestKill' -crashes $(CRASHES) -kills $(KILLS)
 
+.PHONY: copy
+copy: export COPY_MIB ?= 1024
+copy: ## a copy inside a LUN: by the initiator, by EXTENDED COPY, by tokens (COPY_MIB=1024)
+	$(GO) test -count=1 -timeout 30m -v -run TestCopyOffload ./test/interop
+
 .PHONY: mutants
 mutants: ## plant each deliberate defect in a copy and see a test fail
 	$(GO) run ./test/mutants
