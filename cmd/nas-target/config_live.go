@@ -17,7 +17,7 @@ func newConfigShow() *cobra.Command {
 	}, func(ctx context.Context, c *admin.Client, _ []string) (admin.Config, error) {
 		return c.Config(ctx)
 	}, func(w io.Writer, c admin.Config) {
-		fmt.Fprintf(w, "# %s, and what was made beside it.\n%s", c.File, c.Text)
+		fmt.Fprintf(w, "# %s, and what was made beside it.\n%s", c.File, c.Text())
 	})
 }
 

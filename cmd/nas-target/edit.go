@@ -85,7 +85,6 @@ func newCreate(n editNoun) *cobra.Command {
 	c.ValidArgsFunction = cobra.NoFileCompletions // the name is a new one
 	if n.noun == "LUN" {
 		c.Flags().String("target", "", "name of the target it comes to")
-		_ = c.MarkFlagRequired("target")
 		_ = c.RegisterFlagCompletionFunc("target", names(targetNames))
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -147,7 +146,6 @@ kept in managed.yaml in the data directory.`,
 	}
 	if n.target {
 		c.Flags().String("target", "", "name of the target")
-		_ = c.MarkFlagRequired("target")
 		_ = c.RegisterFlagCompletionFunc("target", names(targetNames))
 	}
 	return c
@@ -156,7 +154,11 @@ kept in managed.yaml in the data directory.`,
 // run asks for the edit. question, if there is one, comes first.
 func (n editNoun) run(c *cobra.Command, verb, name, question string) error {
 	e := admin.ConfigEdit{Verb: verb, Noun: n.noun, Name: name, Keys: n.given(c.Flags())}
-	e.Target, _ = c.Flags().GetString("target")
+	if f := c.Flags().Lookup("target"); f != nil {
+		if e.Target = f.Value.String(); e.Target == "" {
+			return &codedError{exitUsage, fmt.Errorf("of which target? Name it with --target; see %s --help", c.CommandPath())}
+		}
+	}
 	if verb == "set" && len(e.Keys) == 0 {
 		return &codedError{exitUsage, fmt.Errorf("nothing to change was given; see %s --help", c.CommandPath())}
 	}

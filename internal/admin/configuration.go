@@ -26,8 +26,11 @@ type Config struct {
 	Version    string   `json:"version" doc:"changes whenever the configuration does; the ETag"`
 	File       string   `json:"file" doc:"the operator's part of it; what was made through the API stands in managed.yaml in the data directory"`
 	NeedsStart []string `json:"needs_start" doc:"keys that are different in the file and taken up by the next start"`
-	Text       string   `json:"text" doc:"YAML, every default written out; it has no secrets"`
+	Lines      []string `json:"lines" doc:"YAML, every default written out; it has no secrets"`
 }
+
+// Text is the configuration as a file has it.
+func (c Config) Text() string { return strings.Join(c.Lines, "\n") + "\n" }
 
 // Candidate is a configuration that is meant to run.
 type Candidate struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"nas-target/internal/admin"
 	"nas-target/internal/audit"
@@ -61,7 +62,7 @@ func (c *control) Config(context.Context) (admin.Config, error) {
 	now := c.d.now.Load()
 	text, err := config.YAML(now.conf)
 	return admin.Config{
-		Version: configVersion(now.conf), File: c.d.source().Name, NeedsStart: append([]string{}, now.pending...), Text: string(text),
+		Version: configVersion(now.conf), File: c.d.source().Name, NeedsStart: append([]string{}, now.pending...), Lines: strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"),
 	}, err
 }
 
