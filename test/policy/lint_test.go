@@ -2,6 +2,7 @@ package policy
 
 import (
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,10 +23,22 @@ func TestLinters(t *testing.T) {
 	}
 }
 
-// The peers' module is not part of ./..., and must build, too.
-func TestPeerModuleBuilds(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "vet", "./...")
-	cmd.Dir = root(t) + "/test/peers/gotgt"
+// Modules of their own are not part of ./..., and must build, too.
+func TestOtherModulesBuild(t *testing.T) {
+	for _, module := range []string{"test/peers/gotgt", "packaging/tools"} {
+		t.Run(module, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "go", "vet", "./...")
+			cmd.Dir = filepath.Join(root(t), module)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+		})
+	}
+}
+
+// Files behind a build tag are not part of it either.
+func TestTaggedFilesBuild(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "vet", "-tags=man", "./cmd/nas-target")
+	cmd.Dir = root(t)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
