@@ -24,9 +24,14 @@ type news struct {
 }
 
 func newNews(log *zap.Logger) *news {
-	return &news{log: log, sampled: log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+	return &news{log: log, sampled: sampling(log)}
+}
+
+// sampling writes each message five times in ten seconds and no more.
+func sampling(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, 10*time.Second, 5, 0)
-	}))}
+	}))
 }
 
 // reservationsUnknown: a LUN that serves nobody until this is settled.
@@ -60,7 +65,8 @@ func (n *news) markFailed(lun string, err error) {
 }
 
 func (n *news) scsi(lun string) *scsi.Events {
-	log, sampled := n.log.With(zap.String("lun", lun)), n.sampled.With(zap.String("lun", lun))
+	log := n.log.With(zap.String("lun", lun))
+	sampled := sampling(log) // by itself: a LUN in trouble does not silence the others
 	return &scsi.Events{
 		Refused: func(t *scsi.Task) { n.refused(sampled, t) },
 		Panicked: func(t *scsi.Task, value any, stack []byte) {
