@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -449,4 +451,55 @@ func TestApplyUnderLoad(t *testing.T) {
 	cancel()
 	wg.Wait()
 	require.NoError(t, failed)
+}
+
+// The API's answers as other clients see them: a change names the version it is
+// meant for, and what is wrong comes one by one, with its place. RFC 9457.
+func TestConfigurationOverHTTP(t *testing.T) {
+	o := operate(t, base)
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", filepath.Join(o.data, admin.SocketName))
+	}}}
+	defer client.CloseIdleConnections()
+	do := func(method, path, ifMatch, body string) (int, http.Header, map[string]any) {
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://nas-target"+path, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		if ifMatch != "" {
+			req.Header.Set("If-Match", ifMatch)
+		}
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		var v map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&v))
+		return resp.StatusCode, resp.Header, v
+	}
+	code, header, _ := do("GET", "/v1/config", "", "")
+	require.Equal(t, 200, code)
+	tag := header.Get("ETag")
+	require.NotEmpty(t, tag)
+	csv := "/v1/config/luns/csv?target=" + testTarget
+	code, _, _ = do("PUT", csv, "", `{"size": "1MiB"}`)
+	require.Equal(t, http.StatusPreconditionRequired, code)
+	code, header, problem := do("PUT", csv, tag, `{"sise": "1MiB"}`)
+	require.Equal(t, http.StatusConflict, code)
+	require.Equal(t, "application/problem+json", header.Get("Content-Type"))
+	first := problem["errors"].([]any)[0].(map[string]any)
+	require.Contains(t, first["message"], "sise: unknown key; did you mean size?")
+	require.Equal(t, "request:1", first["location"])
+	code, _, change := do("PUT", csv, tag, `{"size": "1MiB"}`)
+	require.Equal(t, 200, code)
+	require.Len(t, change["changes"], 1)
+	code, _, _ = do("DELETE", "/v1/config/luns/csv", tag, "")
+	require.Equal(t, http.StatusPreconditionFailed, code, "it is another configuration now")
+	code, _, _ = do("DELETE", "/v1/config/luns/csv", "*", "")
+	require.Equal(t, 200, code)
+	code, _, _ = do("DELETE", "/v1/config/luns/csv", "*", "")
+	require.Equal(t, http.StatusNotFound, code)
+	code, _, problem = do("POST", "/v1/config/diff", "", `{"name": "new.yaml", "text": "data_dir: `+o.data+`\nlogs: {}\nportal: []"}`)
+	require.Equal(t, http.StatusConflict, code)
+	require.Len(t, problem["errors"], 2)
+	require.Equal(t, "new.yaml:2", problem["errors"].([]any)[0].(map[string]any)["location"])
 }
