@@ -15,6 +15,7 @@ type Config struct {
 	Page    Page     `mapstructure:"page"`
 	Limits  Limits   `mapstructure:"limits"`
 	CHAP    CHAP     `mapstructure:"chap"`
+	ISNS    ISNS     `mapstructure:"isns"`
 	Portals []Portal `mapstructure:"portals"`
 	Targets []Target `mapstructure:"targets"`
 
@@ -41,6 +42,11 @@ type Page struct {
 type Limits struct {
 	PingInterval time.Duration `mapstructure:"ping_interval"` // until they are asked for a sign of life; 0: never
 	PingTimeout  time.Duration `mapstructure:"ping_timeout"`  // for the answer
+}
+
+// ISNS is where targets are made known.
+type ISNS struct {
+	Server string `mapstructure:"server"` // host:port; "": nowhere
 }
 
 // CHAP says how initiators prove who they are. The secrets are no part of the

@@ -139,7 +139,7 @@ func unknownKey(word string, known []string) string {
 }
 
 func didYouMean(word string, known []string) string {
-	best, distance := "", len(word)/2+1
+	best, distance := "", len(word)/3+1
 	slices.Sort(known)
 	for _, k := range known {
 		if d := edits(word, k); d < distance {

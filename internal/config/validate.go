@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -32,6 +33,9 @@ func validate(c *Config, report func(path, reason string)) {
 	}
 	validatePage(&c.Page, report)
 	validateLimits(&c.Limits, report)
+	if host, port, err := net.SplitHostPort(c.ISNS.Server); c.ISNS.Server != "" && (err != nil || host == "" || port == "") {
+		report("isns.server", fmt.Sprintf("%q is not host:port, such as 192.0.2.1:3205", c.ISNS.Server))
+	}
 	validateCHAP(&c.CHAP, report)
 	groups := validatePortals(c, report)
 	targets, luns := map[string]string{}, map[string]string{}

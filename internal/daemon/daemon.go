@@ -20,6 +20,7 @@ import (
 	"nas-target/internal/config"
 	"nas-target/internal/iscsi"
 	"nas-target/internal/iscsi/pdu"
+	"nas-target/internal/isns"
 	"nas-target/internal/metrics"
 	"nas-target/internal/pr/prstore"
 )
@@ -64,6 +65,7 @@ type Daemon struct {
 	prs    *prstore.File
 	server *iscsi.Server
 	now    atomic.Pointer[running]
+	names  *isns.Client // nil: nobody is told
 
 	changing    sync.Mutex // held by who replaces what runs
 	operators   Operators
@@ -139,6 +141,7 @@ func (d *Daemon) start(ctx context.Context, conf *config.Config) error {
 	if err := d.openDoors(); err != nil {
 		return err
 	}
+	d.openNames()
 	d.ready.Store(true)
 	d.trail.Note(audit.Entry{Kind: audit.KindAdmin, Action: audit.ActionStart, Result: audit.Granted, Detail: "version " + Version})
 	d.news.serving(d)
@@ -241,6 +244,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	d.ready.Store(false)
+	d.closeNames()
 	if d.server != nil {
 		errs = append(errs, ignoreCanceled(d.server.Shutdown(ctx)))
 	}

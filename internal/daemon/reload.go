@@ -88,6 +88,7 @@ func settled(next, old *config.Config) (*config.Config, []string, error) {
 		{"log.format", c.Log.Format, old.Log.Format, func() { c.Log.Format = old.Log.Format }},
 		{"page", c.Page, old.Page, func() { c.Page = old.Page }},
 		{"limits", c.Limits, old.Limits, func() { c.Limits = old.Limits }},
+		{"isns", c.ISNS, old.ISNS, func() { c.ISNS = old.ISNS }},
 	} {
 		if !reflect.DeepEqual(x.now, x.then) {
 			pending = append(pending, x.key)
@@ -413,6 +414,7 @@ func (c *change) install() {
 		}
 	}
 	d.now.Store(c.next)
+	d.tellNames(c.next)
 	if level := c.next.conf.Log.Level; level != c.old.conf.Log.Level {
 		if err := d.setLogLevel(level); err != nil {
 			d.news.rollBackFailed(err)

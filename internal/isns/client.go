@@ -106,7 +106,7 @@ func (c *Client) run(ctx context.Context) {
 	var (
 		e     Entity
 		doors *doors
-		known bool // to the server, as far as we know
+		known bool // to the server, perhaps
 		retry = c.o.Retry
 		again = time.NewTimer(0)
 	)
@@ -133,17 +133,17 @@ func (c *Client) run(ctx context.Context) {
 		if len(e.Targets) == 0 || len(e.Portals) == 0 {
 			continue // nothing to tell until there is something
 		}
+		known = true // even if its answer gets lost
 		err := c.exchange(ctx, registration(e, doors.ports, c.o.Period))
 		switch {
 		case ctx.Err() != nil:
-			known = known || err == nil
 			return
 		case err != nil:
 			c.failed(err)
 			again.Reset(retry)
 			retry = min(2*retry, maxRetry)
 		default:
-			known, retry = true, c.o.Retry
+			retry = c.o.Retry
 			if c.o.Registered != nil {
 				c.o.Registered(e)
 			}

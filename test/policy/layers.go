@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"internal/config/importer": {"internal/config", "internal/plain"},
 	"internal/metrics":         {"internal/iscsi", "internal/scsi", "internal/pr", "internal/plain"},
 	"cmd/nas-target":           {"internal/daemon", "internal/config", "internal/config/importer", "internal/admin", "internal/plain", "internal/initiator", "internal/load", "internal/service"},
-	"internal/daemon":          {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/iscsi/pdu", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
+	"internal/daemon":          {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/iscsi/pdu", "internal/isns", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
 }
 
 // isHelper recognises packages that only tests import; they may import what they test.
