@@ -49,12 +49,19 @@ func allocated(t *testing.T, path string) int64 {
 	return st.Blocks * 512
 }
 
+// cannot ends a test that needs what only root has, and only on some machines:
+// block devices and mounts of its own.
+func cannot(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Skipf(format, args...)
+}
+
 // loop makes a block device out of a file, or skips the test.
 func loop(t *testing.T, path string) string {
 	t.Helper()
 	device, detach, err := peers.Loop(t.Context(), path)
 	if errors.Is(err, peers.ErrNoLoop) {
-		t.Skip(err)
+		cannot(t, "%v", err)
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() {
