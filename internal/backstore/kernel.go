@@ -45,13 +45,15 @@ func (Kernel) Remove(path string) error { return unix.Unlink(path) }
 
 func (Kernel) Stat(fd int) (FileInfo, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return FileInfo{}, err
-	}
+	err := unix.Fstat(fd, &st)
+	return infoOf(&st), err
+}
+
+func infoOf(st *unix.Stat_t) FileInfo {
 	return FileInfo{
 		Mode: st.Mode, Dev: uint64(st.Dev), Rdev: uint64(st.Rdev), Ino: st.Ino, Nlink: uint64(st.Nlink),
 		Size: st.Size, BlockSize: int64(st.Blksize), Allocated: st.Blocks * 512,
-	}, nil
+	}
 }
 
 func (Kernel) Statfs(fd int) (FSInfo, error) {
@@ -149,6 +151,14 @@ func (inMemory) Pread(fd int, p []byte, off int64) (int, error) {
 func (inMemory) Pwrite(fd int, p []byte, off int64) (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(off), 0, 0)
 	return moved(n, e)
+}
+
+func (inMemory) Stat(fd int) (FileInfo, error) {
+	var st unix.Stat_t
+	if _, _, e := unix.RawSyscall(unix.SYS_FSTAT, uintptr(fd), uintptr(unsafe.Pointer(&st)), 0); e != 0 {
+		return FileInfo{}, e
+	}
+	return infoOf(&st), nil
 }
 
 func moved(n uintptr, e unix.Errno) (int, error) {

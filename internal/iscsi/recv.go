@@ -9,7 +9,7 @@ import (
 
 const (
 	// receiveSize is the receive buffer: what one read may bring.
-	receiveSize = 64 << 10
+	receiveSize = 128 << 10
 	// inPlace is the largest data segment that is waited for in the receive
 	// buffer. A longer one that has not arrived as a whole goes to a buffer
 	// of its own, the rest of it straight from the socket.
