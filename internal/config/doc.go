@@ -11,6 +11,11 @@
 // viper lower-cases keys and gives dots in them a meaning. Names of targets and
 // initiators are therefore always values in lists, never keys.
 //
-// The package has no goroutines and never writes: the operator's file is the
+// Merge adds what operators made through the API (Managed) and judges both
+// together; With edits that part, YAML writes it, Diff tells two configurations
+// apart in words. CHAP secrets are no part of a configuration: LoadSecrets
+// fetches them from where they are.
+//
+// The package has no goroutines and writes no file: the operator's is the
 // operator's.
 package config
