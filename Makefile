@@ -98,6 +98,13 @@ faults: ## campaign: broken networks and hostile peers (FAULT_CUTS=10000)
 	$(SIM) ./test/sim/faults
 	$(GO) test -count=1 -timeout 1h -v -run TestEveryLoginSequence ./internal/iscsi
 
+.PHONY: memory
+memory: export MEMORY_IDLE ?= 1024
+memory: export MEMORY_BUSY ?= 256
+memory: export MEMORY_SECONDS ?= 10
+memory: ## what sessions cost the daemon, idle and busy (MEMORY_IDLE=1024)
+	$(GO) test -count=1 -v -run TestMemoryOfSessions ./test/sim/faults
+
 kill: export KILLS ?= 1000
 kill: export FENCED_KILLS ?= 500
 kill: export WRITE_KILLS ?= 500
