@@ -33,7 +33,7 @@ type lockSlot struct {
 }
 
 const (
-	lockSlots   = 32 // more than calls that are usually in a medium at once
+	lockSlots   = 64 // all workers of a unit, and inline calls, have one: who is stuck takes it from nobody
 	stripeShift = 16 // 64 KiB
 )
 

@@ -14,11 +14,14 @@ import (
 // nothing in the gate gets a spare worker, one task at a time.
 
 const (
-	unitWorkers    = 8   // concurrent calls of one unit from workers
+	unitWorkers    = 32  // concurrent calls of one unit from workers: so many durable writes share a flush
 	spareWorkers   = 16  // and for nexuses that would have none
-	processWorkers = 160 // and of all units, beyond the first of each
+	processWorkers = 320 // and of all units, beyond the first of each
 	inlineCalls    = 4   // concurrent calls of one unit on transports' goroutines
 )
+
+// Every call that can be inside a medium has a slot of the range lock.
+const _ uint = lockSlots - unitWorkers - spareWorkers - inlineCalls
 
 var workersRunning atomic.Int32
 
