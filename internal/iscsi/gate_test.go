@@ -276,9 +276,14 @@ func TestLoginLimits(t *testing.T) {
 // Nobody stands in line for ever.
 func TestLoginLineIsLeft(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *rig) {
-		slow := r.from(1)
-		slow.LoginStep(pdu.OperationalNegotiation, pdu.FullFeaturePhase, false, names)
-		i := r.from(2)
+		slow := func(i *iscsitest.Initiator) {
+			i.LoginStep(pdu.OperationalNegotiation, pdu.FullFeaturePhase, false, names)
+		}
+		first, second, i := r.from(1), r.from(2), r.from(3)
+		slow(first)
+		time.Sleep(2 * time.Second)
+		first.Conn.Close()
+		slow(second) // for two seconds longer than the third waits
 		i.Closed()
 		r.requireSaw(ReasonLoginLineTooLong)
 	}, func(o *Options) { o.MaxLogins = 1 })

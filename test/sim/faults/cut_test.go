@@ -51,9 +51,11 @@ func TestCutsAtPDUBoundaries(t *testing.T) {
 		at := max(1, min(total, all[r.IntN(len(all))]+int64(r.IntN(3)-1)))
 		s.Conns()[0].NetConn().CutAfter(at)
 		ctx, cancel := soon()
+		answered := false
 		if task, err := u.Start(ctx, c); err == nil {
+			// The answer may be faster than the cut behind the last byte.
 			_, err = task.Wait(ctx)
-			require.Error(t, err, "an answer over a broken connection")
+			answered = err == nil
 		}
 		s.Close()
 		// Who is in after it finds it decided.
@@ -62,6 +64,7 @@ func TestCutsAtPDUBoundaries(t *testing.T) {
 		require.NoError(t, err)
 		switch string(after) {
 		case string(before):
+			require.False(t, answered, "an answer to what was not done")
 		case string(data):
 			require.Equal(t, total, at, "applied although %d of %d bytes were sent", at, total)
 			applied++
