@@ -24,6 +24,7 @@ func (c *conn) beginCall() (seq uint64) {
 	seq = c.callSeq + 1
 	c.callSeq = seq
 	c.call.Store(seq) // odd; from here on the monitor may take everything away
+	c.srv.monitor.busy()
 	return seq
 }
 
@@ -81,7 +82,8 @@ func (m *monitor) remove(c *conn) {
 	m.mu.Unlock()
 }
 
-// busy makes sure that somebody watches.
+// busy makes sure that somebody watches, after a call has begun: a ping is none,
+// so idle sessions keep nobody awake.
 func (m *monitor) busy() {
 	if !m.awake.Load() && m.awake.CompareAndSwap(false, true) {
 		go m.watch()

@@ -73,7 +73,6 @@ func (c *conn) readFailure(err error) Reason {
 // turn handles everything that has arrived and sends the answers. It returns
 // false if the role was lost on the way.
 func (c *conn) turn() bool {
-	c.srv.monitor.busy()
 	for {
 		if c.hasNews() {
 			c.news()
