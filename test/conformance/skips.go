@@ -15,7 +15,6 @@ var cannotApply = map[string]string{
 	"StartStopUnit.Simple":     notRemovable,
 	"StartStopUnit.PwrCnd":     notRemovable,
 	"StartStopUnit.NoLoej":     notRemovable,
-	"Reserve6.TargetColdReset": "a cold reset ends every connection, the one that asked for it included (RFC 7143 §11.5.1): the tool waits for an answer on it",
 	"Sanitize.CryptoErase":     noCrypto,
 	"Sanitize.Readonly":        "overwrite and block erase are tested and pass; " + noCrypto,
 	"Sanitize.Reservations":    "overwrite and block erase are tested and pass; " + noCrypto,
