@@ -3,6 +3,7 @@ package kill
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -86,11 +87,18 @@ portals:
 
 func (d *daemon) conf() string { return filepath.Join(d.dir, "conf.yaml") }
 
+// freeAddr is an address to listen on later: below the ports that the kernel
+// gives to connections, so that none of them takes it meanwhile.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 // start starts the process and returns once it serves.
