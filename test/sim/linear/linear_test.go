@@ -23,7 +23,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		name      string
 		wire      bool
 		histories int
-	}{{"direct", false, 60}, {"wire", true, 15}} {
+	}{{"direct", false, 240}, {"wire", true, 15}} {
 		t.Run(w.name, func(t *testing.T) {
 			n := sim.Size(t, "LINEAR_HISTORIES", w.histories)
 			ops := sim.Size(t, "LINEAR_OPS", 150)
