@@ -9,13 +9,10 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
 
 	"nas-target/configs"
 	"nas-target/internal/backstore"
@@ -74,33 +71,6 @@ func Parse(name string, data []byte) (*Config, error) {
 	return Merge(Source{name, data}, Source{})
 }
 
-// parseTree returns the top mapping; an empty file is an empty mapping.
-func parseTree(data []byte) (*yaml.Node, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var doc yaml.Node
-	if err := dec.Decode(&doc); err == io.EOF {
-		return &yaml.Node{Kind: yaml.MappingNode}, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
-		return nil, errors.New("the file must hold one YAML document")
-	}
-	top := doc.Content[0]
-	if top.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("line %d: the file must be a list of keys and values", top.Line)
-	}
-	return top, nil
-}
-
-var atLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
-
-func yamlLine(err error) (int, string) {
-	m := atLine.FindStringSubmatch(strings.SplitN(err.Error(), "\n", 2)[0])
-	line, _ := strconv.Atoi(m[1])
-	return line, m[2]
-}
-
 // decode lets viper lay environment over file over defaults.
 func decode(data []byte, c *Config) error {
 	v := newViper()
@@ -124,7 +94,8 @@ func decodeManaged(data []byte, m *Managed) error {
 		return err
 	}
 	for i := range m.Additions {
-		m.Additions[i].Access = "" // is the operator's file's to say
+		a := &m.Additions[i] // whose defaults are the operator's file's to say
+		a.Access, a.HeaderDigest, a.DataDigest = "", "", ""
 	}
 	return errors.Join(decodeOptions(m.Targets, "targets"), decodeOptions(m.Additions, "additions"))
 }
@@ -146,35 +117,6 @@ func unmarshal(v *viper.Viper, data []byte, into any) error {
 // noGuessing makes a number where a text belongs, or the reverse, an error.
 func noGuessing(d *mapstructure.DecoderConfig) { d.WeaklyTypedInput = false }
 
-// strict says in plain words that a value has the wrong form, and refuses the
-// fraction that mapstructure would cut off.
-func strict(_, to reflect.Type, value any) (any, error) {
-	switch kind := to.Kind(); {
-	case kind >= reflect.Int && kind <= reflect.Uint64:
-		n := reflect.ValueOf(value)
-		if !n.IsValid() || !n.CanInt() {
-			return nil, fmt.Errorf("%v is not a whole number", value)
-		}
-		if v := reflect.New(to).Elem(); v.CanInt() && v.OverflowInt(n.Int()) ||
-			v.CanUint() && (n.Int() < 0 || v.OverflowUint(uint64(n.Int()))) {
-			return nil, fmt.Errorf("%v is out of range", value)
-		}
-	case kind == reflect.Bool:
-		if _, ok := value.(bool); !ok {
-			return nil, fmt.Errorf("%v is neither true nor false", value)
-		}
-	case kind == reflect.String:
-		if _, ok := value.(string); !ok && value != nil && reflect.TypeOf(value) != to {
-			return nil, fmt.Errorf("%v is not a text; put it in quotes", value)
-		}
-	case kind == reflect.Slice:
-		if value != nil && reflect.TypeOf(value).Kind() != reflect.Slice {
-			return nil, fmt.Errorf("must be a list")
-		}
-	}
-	return value, nil
-}
-
 // addresses reads network addresses.
 func addresses(_, to reflect.Type, value any) (any, error) {
 	switch to {
@@ -182,7 +124,7 @@ func addresses(_, to reflect.Type, value any) (any, error) {
 		if a, err := netip.ParseAddrPort(fmt.Sprint(value)); err == nil && a.Port() != 0 {
 			return a, nil
 		}
-		return nil, fmt.Errorf("%q is not an address with a port, such as 10.0.0.5:3260 or [fd00::5]:3260", value)
+		return nil, fmt.Errorf("%s is not an address with a port, such as 10.0.0.5:3260 or [fd00::5]:3260", quotedText(value))
 	case reflect.TypeFor[netip.Prefix]():
 		if p, err := netip.ParsePrefix(fmt.Sprint(value)); err == nil {
 			return p.Masked(), nil
@@ -190,7 +132,7 @@ func addresses(_, to reflect.Type, value any) (any, error) {
 		if a, err := netip.ParseAddr(fmt.Sprint(value)); err == nil {
 			return netip.PrefixFrom(a, a.BitLen()), nil
 		}
-		return nil, fmt.Errorf("%q is not a network, such as 10.0.0.0/24", value)
+		return nil, fmt.Errorf("%s is not a network, such as 10.0.0.0/24", quotedText(value))
 	}
 	return value, nil
 }
@@ -239,7 +181,7 @@ func durations(_, to reflect.Type, value any) (any, error) {
 	text, _ := value.(string)
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return nil, fmt.Errorf("%v is not a duration, such as 15s or 2m", value)
+		return nil, fmt.Errorf("%s is not a duration, such as 15s or 2m", said(value))
 	}
 	return d, nil
 }

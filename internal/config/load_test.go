@@ -167,5 +167,8 @@ func FuzzParse(f *testing.F) {
 		var all *Error
 		require.ErrorAs(t, err, &all)
 		require.NotEmpty(t, all.Problems)
+		for _, p := range all.Problems {
+			require.Positive(t, p.Line, p.String())
+		}
 	})
 }

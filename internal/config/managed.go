@@ -77,12 +77,12 @@ func readInto(s Source, t reflect.Type, decode func([]byte) error, problems *[]P
 	report := func(line int, path, reason string) {
 		*problems = append(*problems, Problem{File: s.Name, Line: line, Path: path, Reason: reason})
 	}
-	var err error
-	if d.tree, err = parseTree(s.Data); err != nil {
-		line, reason := yamlLine(err)
-		report(line, "", reason)
+	tree, wrong := parseTree(s.Data)
+	if wrong != nil {
+		report(wrong.line, "", wrong.reason)
 		return d
 	}
+	d.tree = tree
 	before := len(*problems)
 	checkKeys(d.tree, t, "", report)
 	if len(*problems) > before {
@@ -140,7 +140,7 @@ func merge(c *Config, m *Managed, doc *document, from origins, report func(path,
 			report("additions"+index(i)+".name", fmt.Sprintf("there is no target %s in the configuration file any more; put it back, or remove what was added to it", add.Name))
 			continue
 		}
-		for _, key := range []string{"alias", "portal_groups", "access"} {
+		for _, key := range []string{"alias", "portal_groups", "access", "header_digest", "data_digest"} {
 			if child(child(doc.tree, "additions").Content[i], key) != nil {
 				note("additions"+index(i), local)
 				report("additions"+index(i)+"."+key, "is the configuration file's to say")
