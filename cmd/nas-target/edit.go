@@ -39,6 +39,8 @@ var targetNoun = editNoun{
 		{"alias", "alias", "", "what people call it", false},
 		{"group", "portal_groups", []uint{}, "portal groups it is reached through (default all)", false},
 		{"access", "access", "", "listed or open: open lets in whoever reaches a portal", false},
+		{"header-digest", "header_digest", "", "offered, required or refused (default offered)", false},
+		{"data-digest", "data_digest", "", "offered, required or refused (default offered)", false},
 	},
 	gone: "Its initiators are logged out.",
 }

@@ -82,12 +82,23 @@ const (
 	AccessOpen Access = "open"
 )
 
+// Digest says whether a checksum (CRC32C) protects a target's sessions.
+type Digest string
+
+const (
+	DigestOffered  Digest = "offered"  // the initiator decides
+	DigestRequired Digest = "required" // no login without it
+	DigestRefused  Digest = "refused"  // sessions go without it
+)
+
 // Target is a SCSI target device.
 type Target struct {
 	Name         string      `mapstructure:"name"`  // iqn., eui. or naa., lower case
 	Alias        string      `mapstructure:"alias"` // for people
 	PortalGroups []uint16    `mapstructure:"portal_groups"`
 	Access       Access      `mapstructure:"access"`
+	HeaderDigest Digest      `mapstructure:"header_digest"`
+	DataDigest   Digest      `mapstructure:"data_digest"`
 	Initiators   []Initiator `mapstructure:"initiators"`
 	LUNs         []LUN       `mapstructure:"luns"`
 }

@@ -50,6 +50,8 @@ func withDefaults(_, to reflect.Type, value any) (any, error) {
 		set("write_cache", true)
 	case reflect.TypeFor[Target]():
 		set("access", string(AccessListed))
+		set("header_digest", string(DigestOffered))
+		set("data_digest", string(DigestOffered))
 	}
 	return m, nil
 }

@@ -27,7 +27,7 @@ targets:
 - initiator iqn.2026-11.com.example:i at iqn.2026-11.com.example:a
 ~ configuration: log.level info → debug
 + portal 10.1.0.5:3260: group 2
-+ target iqn.2026-11.com.example:b: access listed
++ target iqn.2026-11.com.example:b: access listed, header_digest offered, data_digest offered
 + initiator * from 10.0.0.0/8 at iqn.2026-11.com.example:b: chap.user x
 + LUN fast: target iqn.2026-11.com.example:b, lun 5, backstore ram, block_size 512, physical_block_size 0, write_cache true, read_only false, erase_speed 0, size 1MiB
 ~ target iqn.2026-11.com.example:a: alias none → disks

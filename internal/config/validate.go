@@ -166,6 +166,14 @@ func validateTarget(t *Target, path string, groups map[uint16]string, report fun
 	default:
 		report(path+".access", fmt.Sprintf("%q is neither listed nor open", t.Access))
 	}
+	for _, d := range []struct {
+		key   string
+		value Digest
+	}{{"header_digest", t.HeaderDigest}, {"data_digest", t.DataDigest}} {
+		if !slices.Contains([]Digest{DigestOffered, DigestRequired, DigestRefused}, d.value) {
+			report(path+"."+d.key, fmt.Sprintf("%q is none of offered, required, refused", d.value))
+		}
+	}
 	numbers := map[uint16]string{}
 	for i := range t.LUNs {
 		l, at := &t.LUNs[i], fmt.Sprintf("%s.luns[%d]", path, i)

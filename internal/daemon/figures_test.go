@@ -58,7 +58,7 @@ func TestMetrics(t *testing.T) {
 	var out string
 	require.Eventually(t, func() bool {
 		out = onSocket(t, dir, "/metrics")
-		return strings.Contains(out, "nas_target_login_failures_total{") && strings.Contains(out, `code="preempted"`)
+		return strings.Contains(out, `nas_target_login_failures_total{reason="login_target_not_found"} 1`) && strings.Contains(out, `code="preempted"`)
 	}, 10*time.Second, 10*time.Millisecond)
 	for _, line := range []string{
 		`nas_target_ready 1`,

@@ -82,6 +82,13 @@ func newView(t *config.Target, c *config.Config, units map[string]*unit, p proof
 	return v
 }
 
+// digests are the policies for digests by their names in a configuration.
+var digests = map[config.Digest]iscsi.DigestPolicy{
+	config.DigestOffered:  iscsi.DigestOffered,
+	config.DigestRequired: iscsi.DigestRequired,
+	config.DigestRefused:  iscsi.DigestRefused,
+}
+
 // ports makes a target port of each portal group. The tag is also the relative
 // target port identifier: it stays what it is when another group comes or goes.
 func ports(name string, groups []uint16) []scsi.Port {
@@ -97,6 +104,7 @@ func (t *target) node() *iscsi.Node {
 	v := t.view.Load()
 	return &iscsi.Node{
 		Name: v.conf.Name, Alias: v.conf.Alias, Groups: v.groups,
+		Digests: iscsi.Digests{Header: digests[v.conf.HeaderDigest], Data: digests[v.conf.DataDigest]},
 		Authorize: func(i iscsi.InitiatorInfo) (*iscsi.Auth, *iscsi.LoginError) {
 			r := t.view.Load().admits(i)
 			if r == nil {

@@ -105,11 +105,11 @@ var keyTable = []keyRow{
 
 	{name: "HeaderDigest", use: keyIO, scope: keyConnection, rule: keyList, def: "None",
 		take: func(p *Params, l *Limits, v string) bool {
-			return keyTakeDigest(&p.HeaderDigest, v, l.RequireHeaderDigest && p.SessionType == SessionNormal)
+			return p.takeDigest(&p.HeaderDigest, v, l.Digests.Header)
 		}},
 	{name: "DataDigest", use: keyIO, scope: keyConnection, rule: keyList, def: "None",
 		take: func(p *Params, l *Limits, v string) bool {
-			return keyTakeDigest(&p.DataDigest, v, l.RequireDataDigest && p.SessionType == SessionNormal)
+			return p.takeDigest(&p.DataDigest, v, l.Digests.Data)
 		}},
 	{name: "MaxRecvDataSegmentLength", use: keyALL, scope: keyConnection, rule: keyDeclare, def: "8192",
 		low: 512, high: 1<<24 - 1, number: func(p *Params) *uint32 { return &p.MaxSend }},
@@ -257,11 +257,16 @@ func (r *keyRow) result(p *Params, l *Limits, value string) string {
 
 func keyFormat(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-func keyTakeDigest(digest *bool, value string, required bool) bool {
+// takeDigest takes one value of a digest's key. Discovery moves no data, so no
+// policy binds it.
+func (p *Params) takeDigest(digest *bool, value string, policy DigestPolicy) bool {
+	if p.SessionType == SessionDiscovery {
+		policy = DigestOffered
+	}
 	switch {
-	case value == "CRC32C":
+	case value == "CRC32C" && policy != DigestRefused:
 		*digest = true
-	case value == "None" && !required:
+	case value == "None" && policy != DigestRequired:
 		*digest = false
 	default:
 		return false

@@ -241,10 +241,10 @@ func (st *keyState) named() *keyError {
 // agreed. An initiator that never offered a digest we require ends here too.
 func (st *keyState) complete() *keyError {
 	if st.params.SessionType == SessionNormal {
-		if st.limits.RequireHeaderDigest && !st.params.HeaderDigest {
+		if st.limits.Digests.Header == DigestRequired && !st.params.HeaderDigest {
 			return keyFail(keyDigestRequired, "HeaderDigest")
 		}
-		if st.limits.RequireDataDigest && !st.params.DataDigest {
+		if st.limits.Digests.Data == DigestRequired && !st.params.DataDigest {
 			return keyFail(keyDigestRequired, "DataDigest")
 		}
 	}

@@ -84,7 +84,7 @@ func TestKeyRefusals(t *testing.T) {
 	check(st.named(), keyMissingName, 0x0207)
 
 	strict := DefaultLimits()
-	strict.RequireDataDigest = true
+	strict.Digests.Data = DigestRequired
 	st = keyNamed(t, strict)
 	check(st.complete(), keyDigestRequired, 0x0200)
 
@@ -263,8 +263,7 @@ func TestKeyDiscovery(t *testing.T) {
 
 func TestKeyDigestPolicy(t *testing.T) {
 	l := DefaultLimits()
-	l.RequireHeaderDigest = true
-	l.RequireDataDigest = true
+	l.Digests = Digests{DigestRequired, DigestRequired}
 
 	st := keyNamed(t, l)
 	_, err := negotiate(keyText("HeaderDigest=None,CRC32C DataDigest=CRC32C"), &st, keyOp)
@@ -284,6 +283,19 @@ func TestKeyDigestPolicy(t *testing.T) {
 	require.Nil(t, err)
 	require.Equal(t, keyText("HeaderDigest=None DataDigest=None MaxRecvDataSegmentLength=262144"), reply)
 	require.Nil(t, st.complete(), "discovery moves no data")
+
+	l.Digests = Digests{DigestRefused, DigestRefused}
+	st = keyNamed(t, l)
+	reply, err = negotiate(keyText("HeaderDigest=CRC32C,None DataDigest=CRC32C"), &st, keyOp)
+	require.Nil(t, err)
+	require.Equal(t, keyText("HeaderDigest=None DataDigest=Reject MaxRecvDataSegmentLength=262144"), reply)
+	require.Nil(t, st.complete())
+	require.False(t, st.params.HeaderDigest || st.params.DataDigest)
+
+	st = newKeyState(l)
+	reply, err = negotiate(keyText("InitiatorName=iqn.i SessionType=Discovery HeaderDigest=CRC32C"), &st, keyOp)
+	require.Nil(t, err)
+	require.Equal(t, keyText("HeaderDigest=CRC32C MaxRecvDataSegmentLength=262144"), reply)
 }
 
 func TestKeyJoin(t *testing.T) {

@@ -71,10 +71,23 @@ type Limits struct {
 	ProtocolLevel            uint32
 	InitialR2T               bool // insist on R2T for every byte beyond immediate data
 	ImmediateData            bool
-	FastAbort                bool // accept TaskReporting=FastAbort
-	RequireHeaderDigest      bool // on normal sessions
-	RequireDataDigest        bool // on normal sessions
+	FastAbort                bool    // accept TaskReporting=FastAbort
+	Digests                  Digests // of normal sessions; a Node says it for its own
 }
+
+// Digests says which digests sessions have.
+type Digests struct{ Header, Data DigestPolicy }
+
+// DigestPolicy says whether a digest protects a session.
+type DigestPolicy uint8
+
+// Policies. A digest that is required ends the login of an initiator that does
+// not offer it; one that is refused ends nothing: the session goes without.
+const (
+	DigestOffered DigestPolicy = iota // the initiator decides
+	DigestRequired
+	DigestRefused
+)
 
 // DefaultLimits suits initiators as they come out of the box.
 func DefaultLimits() Limits {

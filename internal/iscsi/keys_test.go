@@ -104,8 +104,9 @@ func TestKeyResults(t *testing.T) {
 	fast := DefaultLimits()
 	fast.FastAbort = true
 	strict := DefaultLimits()
-	strict.RequireHeaderDigest = true
-	strict.RequireDataDigest = true
+	strict.Digests = Digests{DigestRequired, DigestRequired}
+	without := DefaultLimits()
+	without.Digests = Digests{DigestRefused, DigestRefused}
 
 	for _, c := range []struct {
 		limits     Limits
@@ -129,6 +130,8 @@ func TestKeyResults(t *testing.T) {
 		{wide, "DataDigest", "None", "None", "DataDigest", false},
 		{strict, "DataDigest", "None,CRC32C", "CRC32C", "DataDigest", true},
 		{strict, "DataDigest", "None", "Reject", "DataDigest", false},
+		{without, "HeaderDigest", "CRC32C,None", "None", "HeaderDigest", false},
+		{without, "DataDigest", "CRC32C", "Reject", "DataDigest", false},
 
 		{wide, "MaxRecvDataSegmentLength", "512", "", "MaxSend", uint32(512)},
 		{wide, "MaxRecvDataSegmentLength", "16777215", "", "MaxSend", uint32(16777215)},

@@ -390,17 +390,21 @@ func (l *login) tell(e *LoginError) {
 // keysFor starts the negotiation: that of a new session, or of a further
 // connection of the one that the first request names.
 func (s *Server) keysFor(l *login, offer pdu.Text) keyState {
+	limits := s.opt.Limits
+	target, _ := offer.Get("TargetName")
+	target, _ = keyISCSIName(target)
+	if n := s.node(target); n != nil {
+		limits.Digests = n.Digests
+	}
 	if l.first.TSIH != 0 {
 		initiator, _ := offer.Get("InitiatorName")
-		target, _ := offer.Get("TargetName")
 		initiator, _ = keyISCSIName(initiator)
-		target, _ = keyISCSIName(target)
 		key := sessionKey{initiator: initiator, isid: l.first.ISID, target: target, tpgt: l.info.TPGT}
 		if old := s.sessions.get(key); old != nil && old.tsih == l.first.TSIH {
-			return joinKeyState(s.opt.Limits, *old.params)
+			return joinKeyState(limits, *old.params)
 		}
 	}
-	return newKeyState(s.opt.Limits)
+	return newKeyState(limits)
 }
 
 // enter gives a connection that proved who it is its place in a session.

@@ -70,6 +70,9 @@ type Node struct {
 	Alias  string   // for people; at most 255 bytes
 	Groups []uint16 // tags of the portal groups it can be reached through
 
+	// Digests is which digests its sessions have.
+	Digests Digests
+
 	// Authorize decides whether an initiator may see the node, and how it
 	// must prove who it is. It is asked before authentication, again at
 	// every login and for every discovery.
