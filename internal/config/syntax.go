@@ -176,9 +176,10 @@ func unreadable(data []byte) int {
 	return 0
 }
 
-// lineWith finds the first line that has the anchor or alias in it.
+// lineWith finds the first line that has the anchor or alias in it, before a
+// comment.
 func lineWith(data []byte, name string) int {
-	at := regexp.MustCompile(regexp.QuoteMeta(name) + `(?:[^0-9A-Za-z_-]|$)`).FindIndex(data)
+	at := regexp.MustCompile(`(?m)^[^#\n]*` + regexp.QuoteMeta(name) + `(?:[^0-9A-Za-z_-]|$)`).FindIndex(data)
 	if at == nil {
 		return 0
 	}
