@@ -18,7 +18,7 @@ func made(t *testing.T, edits ...Edit) (*Config, error) {
 		}
 		text, err := YAML(m)
 		require.NoError(t, err)
-		next, err := Merge(Source{"f.yaml", []byte(operators)}, Source{"managed.yaml", text})
+		next, err := Merge(Source{"f.yaml", []byte(operators)}, Source{"managed.yaml", text}, nil)
 		if err != nil {
 			return c, err
 		}

@@ -68,7 +68,7 @@ func LabSource() (Source, error) {
 
 // Parse reads and validates the text of a file; name is for messages.
 func Parse(name string, data []byte) (*Config, error) {
-	return Merge(Source{name, data}, Source{})
+	return Merge(Source{name, data}, Source{}, nil)
 }
 
 // decode lets viper lay environment over file over defaults.

@@ -42,8 +42,8 @@ type document struct {
 }
 
 // Merge reads the operator's file and what is managed beside it, and validates
-// both together.
-func Merge(file, managed Source) (*Config, error) {
+// both together. held may be nil: nothing is known about the LUNs.
+func Merge(file, managed Source, held Held) (*Config, error) {
 	var problems []Problem
 	c, m := &Config{}, &Managed{}
 	a := readInto(file, reflect.TypeFor[Config](), func(data []byte) error { return decode(data, c) }, &problems)
@@ -55,7 +55,7 @@ func Merge(file, managed Source) (*Config, error) {
 	report := func(path, reason string) { problems = append(problems, from.problem(a, path, reason)) }
 	merged := merge(c, m, b, from, report)
 	if len(problems) == 0 {
-		validate(merged, report)
+		validate(merged, held, report)
 	}
 	if len(problems) > 0 {
 		return nil, inOrder(problems)

@@ -30,7 +30,7 @@ additions:
   - name: iqn.2026-11.com.example:a
     initiators: [{name: iqn.2026-11.com.example:j, luns: [1]}]
     luns: [{lun: 1, name: csv, size: 1GiB}]
-`)})
+`)}, nil)
 	require.NoError(t, err)
 	require.Len(t, c.Portals, 2)
 	require.Len(t, c.Portals[0].Listen, 2)
@@ -60,7 +60,7 @@ func TestManagedIsJudgedWithTheFile(t *testing.T) {
 		if strings.HasPrefix(want, "f.yaml") {
 			file = strings.Replace(file, "witness", "bad name", 1)
 		}
-		_, err := Merge(Source{"f.yaml", []byte(file)}, Source{"managed.yaml", []byte(managed)})
+		_, err := Merge(Source{"f.yaml", []byte(file)}, Source{"managed.yaml", []byte(managed)}, nil)
 		require.EqualError(t, err, want, managed)
 	}
 }
@@ -92,7 +92,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 	require.Equal(t, nowhere, got, "%s", text)
 	text, err = YAML(Managed{})
 	require.NoError(t, err)
-	_, err = Merge(Source{"f.yaml", []byte(operators)}, Source{"m.yaml", text})
+	_, err = Merge(Source{"f.yaml", []byte(operators)}, Source{"m.yaml", text}, nil)
 	require.NoError(t, err)
 }
 

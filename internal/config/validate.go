@@ -21,7 +21,7 @@ const maxLUN = 1<<14 - 1
 const minEraseSpeed = 1 << 20
 
 // validate looks at what the values mean, alone and together.
-func validate(c *Config, report func(path, reason string)) {
+func validate(c *Config, held Held, report func(path, reason string)) {
 	if c.DataDir == "" {
 		report("data_dir", "must not be empty")
 	}
@@ -47,6 +47,7 @@ func validate(c *Config, report func(path, reason string)) {
 			unique(luns, t.LUNs[j].Name, fmt.Sprintf("%s.luns[%d].name", path, j), report)
 		}
 	}
+	validateIdentities(c, held, report)
 	if len(c.Targets) > 0 && len(c.Portals) == 0 {
 		report("targets", "no portals are configured, so nobody could reach them")
 	}

@@ -22,10 +22,10 @@ type Operators struct {
 }
 
 // merged makes a configuration of the operator's text and what is managed.
-func (o Operators) merged(file, managed config.Source) (*config.Config, error) {
-	c, err := config.Merge(file, managed)
-	if err == nil && o.Override != nil {
-		o.Override(c)
+func (d *Daemon) merged(file, managed config.Source) (*config.Config, error) {
+	c, err := config.Merge(file, managed, d.dir.held)
+	if err == nil && d.operators.Override != nil {
+		d.operators.Override(c)
 	}
 	return c, err
 }
@@ -37,14 +37,14 @@ func (d *Daemon) withManaged(conf *config.Config) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(managed.Data) == 0 || d.operators.Source.Data == nil {
+	if d.operators.Source.Data == nil {
 		return conf, nil
 	}
-	c, err := d.operators.merged(d.operators.Source, managed)
-	if err != nil {
+	c, err := d.merged(d.operators.Source, managed)
+	if err != nil && len(managed.Data) > 0 {
 		return nil, fmt.Errorf("%w\n(the version before is %s.1)", err, managed.Name)
 	}
-	return c, nil
+	return c, err
 }
 
 // Reload reads the configuration anew and makes it what runs. If that fails,
@@ -111,7 +111,7 @@ func (d *Daemon) compare(in *admin.Candidate) (file config.Source, conf *config.
 	if err != nil {
 		return
 	}
-	if conf, err = d.operators.merged(file, managed); err != nil {
+	if conf, err = d.merged(file, managed); err != nil {
 		err = invalid(err)
 		return
 	}
@@ -238,7 +238,7 @@ func (c *control) editConfig(ctx context.Context, ifVersion string, e config.Edi
 	if err != nil {
 		return change, err
 	}
-	conf, err := d.operators.merged(file, old)
+	conf, err := d.merged(file, old)
 	if err != nil {
 		return change, invalid(err)
 	}
@@ -256,7 +256,7 @@ func (c *control) editConfig(ctx context.Context, ifVersion string, e config.Edi
 	if err != nil {
 		return change, err
 	}
-	if conf, err = d.operators.merged(file, next); err != nil {
+	if conf, err = d.merged(file, next); err != nil {
 		return change, invalid(err)
 	}
 	if change, err = d.described(conf); err != nil {

@@ -189,6 +189,16 @@ func (d *dataDir) lun(name string) (*identity, error) {
 	return id, nil
 }
 
+// held tells what initiators know the LUN of a name by, if it has been seen.
+func (d *dataDir) held(name string) (naa []byte, serial string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if id, ok := d.luns[name]; ok {
+		return id.UUID.naa(), id.UUID.serial()
+	}
+	return nil, ""
+}
+
 func (id *identity) write(base string) error {
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {

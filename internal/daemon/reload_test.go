@@ -223,6 +223,25 @@ func TestApplyTouchesWhatChanged(t *testing.T) {
 	require.Equal(t, []uint64{0x77}, keys.Keys)
 }
 
+// Two disks never answer to one name, wherever one of them has it from.
+func TestApplyRefusesNamesOfOtherDisks(t *testing.T) {
+	o := operate(t, base)
+	luns, err := o.client.LUNs(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "one", luns[1].Name)
+	twin := base + "      - {lun: 2, name: two, size: 4MiB, naa: \"" + luns[1].NAA + "\"}\n"
+	require.ErrorContains(t, o.apply(twin), "targets[0].luns[2].naa: "+luns[1].NAA+" is taken by the LUN one, which was given it")
+	stopTest(t, o.Daemon)
+	s, err := config.ReadSource(o.file)
+	require.NoError(t, err)
+	conf, err := config.Parse(s.Name, s.Data)
+	require.NoError(t, err, "who cannot see the data directory cannot know")
+	_, err = Start(t.Context(), conf, Options{Operators: Operators{Source: s}})
+	require.ErrorContains(t, err, filepath.Base(o.file)+":13: targets[0].luns[2].naa: ")
+	o.write(base)
+	o.start()
+}
+
 func TestApplyAccess(t *testing.T) {
 	o := operate(t, base)
 	ctx := t.Context()
