@@ -59,6 +59,9 @@ var lunNoun = editNoun{
 		{"read-only", "read_only", false, "refuse writes", false},
 		{"naa", "naa", "", "take over another target's identifier", true},
 		{"serial", "serial", "", "take over another target's serial number", true},
+		{"vendor", "vendor", "", "take over what INQUIRY said, up to 8 characters", true},
+		{"product", "product", "", "the same, up to 16 characters", true},
+		{"revision", "revision", "", "the same, up to 4 characters", true},
 	},
 	gone: "Its initiators lose it at once. Its data, identity and reservations stay in the data\ndirectory: a LUN that is created with this name again is the same disk.",
 }

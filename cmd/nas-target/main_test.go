@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,4 +41,19 @@ func TestExitCodes(t *testing.T) {
 			require.Contains(t, stderr, c.says)
 		})
 	}
+}
+
+// An environment without HOME makes nobody run a program: gotgt's package would,
+// before main begins.
+func TestNoProgramIsRunWithoutHome(t *testing.T) {
+	dir := t.TempDir()
+	mark := filepath.Join(dir, "mark")
+	for _, name := range []string{"getent", "sh"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho $0 >>"+mark+"\n"), 0o700))
+	}
+	cmd := exec.Command(os.Args[0], "version")
+	cmd.Env = []string{playEnv + "=1", "PATH=" + dir}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.NoFileExists(t, mark)
 }

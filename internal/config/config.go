@@ -130,6 +130,10 @@ type LUN struct {
 	ReadOnly          bool   `mapstructure:"read_only"`
 	NAA               string `mapstructure:"naa"`    // takes over another target's identifier
 	Serial            string `mapstructure:"serial"` // takes over another target's serial number
+	// What INQUIRY says; "": this target's own.
+	Vendor   string `mapstructure:"vendor"`
+	Product  string `mapstructure:"product"`
+	Revision string `mapstructure:"revision"`
 	// EraseSpeed is how many bytes per second FORMAT UNIT and SANITIZE write at
 	// most; 0: as many as they can.
 	EraseSpeed int64 `mapstructure:"erase_speed"`

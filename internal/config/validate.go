@@ -236,6 +236,20 @@ func validateLUN(l *LUN, path string, report func(path, reason string)) {
 	if l.Serial != "" && !serial.MatchString(l.Serial) {
 		report(path+".serial", "must be 1 to 64 printable ASCII characters without blanks")
 	}
+	validateInquiry(l, path, report)
+}
+
+// validateInquiry looks at the texts of standard INQUIRY data: ASCII, filled up
+// with blanks. SPC-4 r36f 6.6.2.
+func validateInquiry(l *LUN, path string, report func(path, reason string)) {
+	for _, x := range []struct {
+		key, text string
+		most      int
+	}{{"vendor", l.Vendor, 8}, {"product", l.Product, 16}, {"revision", l.Revision, 4}} {
+		if len(x.text) > x.most || strings.TrimSpace(x.text) != x.text || strings.ContainsFunc(x.text, func(r rune) bool { return r < ' ' || r > '~' }) {
+			report(path+"."+x.key, fmt.Sprintf("must be up to %d printable ASCII characters, with no blanks around them", x.most))
+		}
+	}
 }
 
 func kindNames() string {

@@ -15,7 +15,7 @@ import (
 	"nas-target/internal/scsi"
 )
 
-// What standard INQUIRY data and the T10 designator say.
+// What standard INQUIRY data and the T10 designator say unless it is configured.
 const (
 	vendor  = "NAS-TGT"
 	product = "VIRTUAL DISK"
@@ -132,6 +132,11 @@ func unitConfig(c *config.LUN, id *identity, store backstore.Store, events *scsi
 	}
 	if c.Serial != "" {
 		uc.Serial = c.Serial
+	}
+	for _, x := range []struct{ to, from *string }{{&uc.Vendor, &c.Vendor}, {&uc.Product, &c.Product}, {&uc.Revision, &c.Revision}} {
+		if *x.from != "" {
+			*x.to = *x.from
+		}
 	}
 	if v, ok := store.(backstore.Volume); ok {
 		g := v.Geometry()

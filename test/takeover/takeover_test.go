@@ -30,6 +30,7 @@ type disk struct {
 	BlockSize uint32
 	Serial    string // without the blanks around it, which tgt and gotgt add
 	NAA       []string
+	Inquiry   string // vendor, product, revision
 	Data      string // that stands in its first block
 }
 
@@ -56,7 +57,7 @@ func look(t *testing.T, c initiator.Config) []disk {
 		if about.DeviceType != 0 {
 			continue // tgt's controller
 		}
-		d := disk{LUN: n}
+		d := disk{LUN: n, Inquiry: fmt.Sprintf("%s/%s/%s", about.Vendor, about.Product, about.Revision)}
 		capacity, err := u.ReadCapacity16(ctx)
 		require.NoError(t, err)
 		d.Bytes, d.BlockSize = capacity.Blocks*uint64(capacity.BlockSize), capacity.BlockSize
@@ -140,6 +141,9 @@ func TestTGT(t *testing.T) {
     <backing-store DIR/d.img>
         scsi_id IET_QUORUM_01
         scsi_sn QUORUM0001
+        vendor_id ACME
+        product_id "QUORUM DISK"
+        product_rev 7
         block-size 4096
     </backing-store>
     <backing-store DIR/b.img>
@@ -228,7 +232,7 @@ func TestLIO(t *testing.T) {
 	addr := serve(t, "lio", strings.ReplaceAll(`{
   "storage_objects": [
     {"name": "witness", "plugin": "fileio", "dev": "DIR/witness.img", "size": 16777216, "write_back": true,
-     "wwn": "a53bd5cc-85d7-47dc-a4d2-9682e9a7b82a", "attributes": {"block_size": 512, "emulate_write_cache": 1}},
+     "wwn": "a53bd5cc-85d7-47dc-a4d2-9682e9a7b82a", "attributes": {"block_size": 512, "emulate_write_cache": 1, "emulate_model_alias": 1}},
     {"name": "csv", "plugin": "fileio", "dev": "DIR/csv.img", "size": 33554432, "write_back": false,
      "wwn": "E884AB8F-f4b4-4fdb-a690-1099c072c86d", "attributes": {"block_size": 4096, "emulate_write_cache": 0}}
   ],
@@ -243,9 +247,9 @@ func TestLIO(t *testing.T) {
     "portals": [{"ip_address": "192.0.2.5", "port": 3260}]
   }]}]
 }`, "DIR", dir))
-	csv := disk{7, 32 << 20, 4096, "E884AB8F-f4b4-4fdb-a690-1099c072c86d", []string{"6001405e884ab8ff4b44fdba6901099c"}, "csv.img"}
+	csv := disk{7, 32 << 20, 4096, "E884AB8F-f4b4-4fdb-a690-1099c072c86d", []string{"6001405e884ab8ff4b44fdba6901099c"}, "LIO-ORG/FILEIO/4.0", "csv.img"}
 	require.Equal(t, []disk{
-		{0, 16 << 20, 512, "a53bd5cc-85d7-47dc-a4d2-9682e9a7b82a", []string{"6001405a53bd5cc85d747dca4d29682e"}, "witness.img"}, csv,
+		{0, 16 << 20, 512, "a53bd5cc-85d7-47dc-a4d2-9682e9a7b82a", []string{"6001405a53bd5cc85d747dca4d29682e"}, "LIO-ORG/witness/4.0", "witness.img"}, csv,
 	}, look(t, initiator.Config{Addr: addr.String(), Target: name, InitiatorName: node,
 		CHAP: &initiator.CHAP{User: "node", Secret: "secret-of-node", MutualUser: "nas", MutualSecret: "secret-of-nas"}}))
 	require.Equal(t, []disk{csv}, look(t, initiator.Config{Addr: addr.String(), Target: name, InitiatorName: node + "2",

@@ -74,6 +74,9 @@ type lun struct {
 	ReadOnly      bool   `yaml:"read_only,omitempty"`
 	NAA           quoted `yaml:"naa,omitempty"`
 	Serial        quoted `yaml:"serial,omitempty"`
+	Vendor        quoted `yaml:"vendor,omitempty"`
+	Product       quoted `yaml:"product,omitempty"`
+	Revision      quoted `yaml:"revision,omitempty"`
 
 	at origin
 }
@@ -218,15 +221,18 @@ var (
 func (d *draft) leaveOut(problems []config.Problem) bool {
 	for _, p := range problems {
 		if l, key := d.lunAt(p.Path); l != nil {
-			switch key {
-			case "naa":
-				d.note(Lost, l.at, "the NAA identifier of %s: %s", l.Name, p.Reason)
-				l.NAA = ""
-				return true
-			case "serial":
-				d.note(Lost, l.at, "the serial number of %s: %s", l.Name, p.Reason)
-				l.Serial = ""
-				return true
+			for _, x := range []struct {
+				key, what string
+				value     *quoted
+			}{
+				{"naa", "the NAA identifier", &l.NAA}, {"serial", "the serial number", &l.Serial},
+				{"vendor", "the vendor in INQUIRY", &l.Vendor}, {"product", "the product in INQUIRY", &l.Product}, {"revision", "the revision in INQUIRY", &l.Revision},
+			} {
+				if key == x.key {
+					d.note(Lost, l.at, "%s of %s: %s", x.what, l.Name, p.Reason)
+					*x.value = ""
+					return true
+				}
 			}
 		}
 		if m := ofInitiator.FindStringSubmatch(p.Path); m != nil {

@@ -10,7 +10,11 @@ import (
 	"strings"
 
 	gotgt "github.com/gostor/gotgt/pkg/config"
+
+	"nas-target/internal/config/importer/nohome"
 )
+
+func init() { nohome.Done() } // gotgt's package has been initialized
 
 // gotgtKeys are what gotgt's own types read; encoding/json finds them in
 // capitals and small letters alike.
@@ -148,6 +152,7 @@ func (g *gotgtReader) luns(t *target, conf gotgt.ISCSITarget, n *node) error {
 func (g *gotgtReader) lun(t *target, num uint16, dev *gotgtDevice, at origin) {
 	kind, path, _ := strings.Cut(dev.Path, ":")
 	l := &lun{LUN: num, NAA: quoted(gotgtNAA(dev.DeviceID)), Serial: quoted(gotgtSerial(dev.DeviceID)), at: at}
+	gotgtInquiry.of(l)
 	switch {
 	case kind != "file":
 		g.note(Lost, dev.at, "LUN %d of %s: there is no storage of the kind %q here", num, t.Name, kind)

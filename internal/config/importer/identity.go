@@ -31,6 +31,31 @@ func lioNAA(serial string) string {
 	return strings.ToLower(id)
 }
 
+// inquiry is what a disk says of itself, in fields of 8, 16 and 4 characters.
+type inquiry struct{ vendor, product, revision string }
+
+func (i inquiry) of(l *lun) {
+	field := func(s string, n int) quoted { return quoted(strings.TrimSpace(s[:min(len(s), n)])) }
+	l.Vendor, l.Product, l.Revision = field(i.vendor, 8), field(i.product, 16), field(i.revision, 4)
+}
+
+// lioInquiry is what LIO says of a storage object: its own name as the product
+// if emulate_model_alias is set, as targetcli does, and the kind otherwise.
+// (Linux, drivers/target/target_core_configfs.c.)
+func lioInquiry(plugin, name string, alias bool) inquiry {
+	i := inquiry{"LIO-ORG", map[string]string{"fileio": "FILEIO", "block": "IBLOCK", "ramdisk": "RAMDISK-MCP"}[plugin], "4.0"}
+	if alias {
+		i.product = name[:min(len(name), 15)]
+	}
+	return i
+}
+
+// What tgt and gotgt say of every disk. (tgt, usr/spc.c; gotgt, pkg/scsi.)
+var (
+	tgtInquiry   = inquiry{"IET", "VIRTUAL-DISK", "0001"}
+	gotgtInquiry = inquiry{"GOSTOR", "GOTGT", "0.1"}
+)
+
 // tgtSCSIID is tgt's T10 designator where targets.conf names none.
 // (tgt, usr/spc.c.)
 func tgtSCSIID(tid int, lun uint16) string { return fmt.Sprintf("IET     %04x%04x", tid, lun) }

@@ -80,6 +80,7 @@ func (l *lioReader) storageObject(n *node) error {
 	attributes := reading{node: n.get("attributes")}
 	writeCache := attributes.truth("emulate_write_cache", false)
 	blockSize := attributes.number("block_size", 0)
+	alias := attributes.truth("emulate_model_alias", false)
 	if n.get("write_back") != nil {
 		writeCache = r.truth("write_back", false)
 	}
@@ -97,6 +98,7 @@ func (l *lioReader) storageObject(n *node) error {
 		Path: dev, BlockSize: blockSize, ReadOnly: readOnly, WriteCache: ptr(writeCache), Serial: quoted(wwn), at: n.at,
 	}}
 	l.stores[key] = s
+	lioInquiry(plugin, name, alias).of(&s.lun)
 	if writeCache {
 		s.WriteCache = nil // the default
 	}

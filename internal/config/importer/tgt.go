@@ -255,9 +255,6 @@ func (t *tgtTarget) luns(out *target, tid int, stores []tgtStore, shared map[str
 
 // tgtUnsupported says what is left behind with a directive of a LUN.
 var tgtUnsupported = map[string]string{
-	"vendor_id":         "the vendor in INQUIRY is this target's own",
-	"product_id":        "the product in INQUIRY is this target's own",
-	"product_rev":       "the revision in INQUIRY is this target's own",
 	"sense_format":      "sense data have the format that the initiator asks for",
 	"mode_page":         "mode pages are this target's own",
 	"la_lba":            "the first block is aligned",
@@ -271,6 +268,7 @@ var tgtUnsupported = map[string]string{
 func (t *tgtTarget) lun(out *target, tid int, s *tgtStore) error {
 	l := &lun{LUN: s.lun, NAA: quoted(tgtNAA(tgtSCSIID(tid, s.lun))), Serial: quoted(tgtSerial(tid, s.lun)), at: s.at}
 	path, serve, lbppbe := s.value, true, -1
+	says := tgtInquiry
 	skip := func(x directive, why string) {
 		t.note(Lost, x.at, "LUN %d of %s, %s: %s", s.lun, out.Name, s.value, why)
 		serve = false
@@ -286,6 +284,12 @@ func (t *tgtTarget) lun(out *target, tid int, s *tgtStore) error {
 			l.NAA = quoted(tgtNAA(x.value[:min(len(x.value), 36)]))
 		case "scsi_sn":
 			l.Serial = quoted(x.value[:min(len(x.value), 36)])
+		case "vendor_id":
+			says.vendor = x.value
+		case "product_id":
+			says.product = x.value
+		case "product_rev":
+			says.revision = x.value
 		case "path":
 			path = x.value
 		case "write-cache":
@@ -338,6 +342,7 @@ func (t *tgtTarget) lun(out *target, tid int, s *tgtStore) error {
 	if lbppbe >= 0 && lbppbe <= 7 {
 		l.PhysicalBlock = max(l.BlockSize, 512) << lbppbe
 	}
+	says.of(l)
 	if s.direct {
 		t.directStore(s, l)
 	}
@@ -362,7 +367,19 @@ func (t *tgtTarget) directStore(s *tgtStore, l *lun) {
 		l.Serial = ""
 		t.note(Check, s.at, "direct-store gives LUN %d the serial number of the disk %s: if sg_inq shows one, write it into serial", s.lun, s.value)
 	}
-	t.note(Lost, s.at, "direct-store: vendor, product and revision of %s; INQUIRY tells this target's own", s.value)
+	asked := []string{}
+	for _, x := range []struct {
+		directive, key string
+		says           *quoted
+	}{{"vendor_id", "vendor", &l.Vendor}, {"product_id", "product", &l.Product}, {"product_rev", "revision", &l.Revision}} {
+		if _, own := s.params[x.directive]; !own {
+			*x.says = ""
+			asked = append(asked, x.key)
+		}
+	}
+	if len(asked) > 0 {
+		t.note(Check, s.at, "direct-store gives LUN %d what INQUIRY of the disk %s says: if hosts go by it, write it into %s", s.lun, s.value, strings.Join(asked, ", "))
+	}
 }
 
 // atoi reads a number as tgtd does: what is none is 0.
