@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"internal/audit":                  {"internal/plain", "internal/pr"},
 	"internal/admin":                  {"internal/plain"},
 	"internal/load":                   {"internal/initiator", "internal/socket"},
+	"internal/verify":                 {"internal/initiator"},
 	"internal/scsi":                   {"internal/pr", "internal/pool"},
 	"internal/iscsi":                  {"internal/iscsi/pdu", "internal/scsi", "internal/pool", "internal/socket"},
 	"configs":                         nil,
