@@ -274,6 +274,9 @@ func TestNegotiationResults(t *testing.T) {
 		{"silence otherwise", Keys{{"InitialR2T", "No"}}, nil, RuleLoginKeyMissing, nil},
 		{"list", Keys{{"HeaderDigest", "CRC32C,None"}}, Keys{{"HeaderDigest", "None"}}, "", func(p Params) bool { return !p.HeaderDigest }},
 		{"irrelevant", Keys{{"MaxConnections", "4"}}, Keys{{"MaxConnections", "Irrelevant"}}, "", func(p Params) bool { return p.MaxConnections == 1 }},
+		{"irrelevant burst", Keys{{"MaxBurstLength", "4096"}, {"FirstBurstLength", "4096"}}, Keys{{"MaxBurstLength", "4096"}, {"FirstBurstLength", "Irrelevant"}}, "", func(p Params) bool {
+			return p.FirstBurstLength == 4096
+		}},
 		{"reject keeps the default", Keys{{"MaxBurstLength", "512"}}, Keys{{"MaxBurstLength", "Reject"}}, "", func(p Params) bool { return p.MaxBurstLength == 262144 }},
 		{"defaults", nil, nil, "", func(p Params) bool {
 			return p.InitialR2T && p.ImmediateData && p.DataPDUInOrder && p.FirstBurstLength == 65536 &&
@@ -298,6 +301,17 @@ func TestNegotiationResults(t *testing.T) {
 			require.Empty(t, seen)
 			require.True(t, c.check(p), "%+v", p)
 		})
+	}
+}
+
+// A refusal has no StatSN to speak of. RFC 7143 §11.13.4.
+func TestStatSNOfARefusalIsNotJudged(t *testing.T) {
+	for class, wrong := range map[byte]int{0: 1, 2: 0} {
+		p := newPDU(OpLoginResp, false, 0)
+		p.BHS[offStatusCode] = class
+		seen := 0
+		checkStatSN(p, 7, func(Rule, *PDU, string) { seen++ })
+		require.Equal(t, wrong, seen, "status class %d", class)
 	}
 }
 

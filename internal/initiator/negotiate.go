@@ -271,7 +271,8 @@ func (n *negotiation) finish() Params {
 	}
 	p.TargetAlias, _ = n.received.Get("TargetAlias")
 	if p.FirstBurstLength > p.MaxBurstLength {
-		if _, told := n.received.Get("FirstBurstLength"); told {
+		// Irrelevant, where nothing is sent unsolicited, is no number. RFC 7143 §13.14.
+		if v, told := n.received.Get("FirstBurstLength"); told && v != "Irrelevant" {
 			n.report(RuleLoginKey, fmt.Sprintf("FirstBurstLength=%d exceeds MaxBurstLength=%d", p.FirstBurstLength, p.MaxBurstLength))
 		}
 		p.FirstBurstLength = p.MaxBurstLength

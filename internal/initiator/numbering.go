@@ -23,6 +23,9 @@ func checkStatSN(p *PDU, exp uint32, report func(Rule, *PDU, string)) uint32 {
 	if p.Opcode() == OpDataIn && !carriesStatus(p) {
 		return exp // without S the field has no meaning
 	}
+	if p.Opcode() == OpLoginResp && p.BHS[offStatusCode] != 0 {
+		return exp // RFC 7143 §11.13.4: valid with status class 0 alone
+	}
 	if got != exp {
 		report(RuleStatSN, p, fmt.Sprintf("StatSN %#x, expected %#x", got, exp))
 	}
