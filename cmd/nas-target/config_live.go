@@ -71,7 +71,4 @@ func changeTable(w io.Writer, c admin.ConfigChange) {
 	for _, line := range c.Changes {
 		wrap(w, "", line)
 	}
-	for _, key := range c.NeedsStart {
-		fmt.Fprintf(w, "%s is taken up by the next start.\n", key)
-	}
 }

@@ -1,12 +1,36 @@
 package main
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"nas-target/internal/admin"
+	"nas-target/internal/config"
 )
+
+// The format changes under a logger that is in use, whatever it was given.
+func TestLogFormatChanges(t *testing.T) {
+	var out bytes.Buffer
+	log, level, format, err := newLogger(config.Log{Level: "info", Format: "console"}, &out)
+	require.NoError(t, err)
+	log = log.With(zap.String("lun", "shared"))
+	line := func() string {
+		out.Reset()
+		log.Info("said")
+		return out.String()
+	}
+	require.Regexp(t, `  INFO  said  \{"lun": "shared"\}\n$`, line())
+	format("json")
+	require.Regexp(t, `^\{"level":"info",.*"msg":"said","lun":"shared"\}\n$`, line())
+	level.SetLevel(zapcore.WarnLevel)
+	require.Empty(t, line())
+	format("console")
+	require.Empty(t, line())
+}
 
 func TestLogLevel(t *testing.T) {
 	cluster, at := serveCluster(t)

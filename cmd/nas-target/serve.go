@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,7 +52,7 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	log, level, err := newLogger(conf.Log, stderr)
+	log, level, format, err := newLogger(conf.Log, stderr)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, LogLevel: level, Operators: operators, Sockets: listeners(manager)})
+	d, err := daemon.Start(ctx, conf, daemon.Options{Log: log, LogLevel: level, LogFormat: format, Operators: operators, Sockets: listeners(manager)})
 	if err != nil {
 		var inUse *daemon.InUseError
 		if errors.As(err, &inUse) {
@@ -131,22 +132,25 @@ func reloadOnHangup(ctx context.Context, m *service.Manager, d *daemon.Daemon, l
 }
 
 // newLogger writes one line per event: for people, or as JSON for programs. Its
-// level can be changed.
-func newLogger(c config.Log, w io.Writer) (*zap.Logger, zap.AtomicLevel, error) {
-	level, err := zap.ParseAtomicLevel(c.Level)
-	if err != nil {
-		return nil, level, err
+// level and its format can be changed.
+func newLogger(c config.Log, w io.Writer) (log *zap.Logger, level zap.AtomicLevel, format func(string), err error) {
+	if level, err = zap.ParseAtomicLevel(c.Level); err != nil {
+		return nil, level, nil, err
 	}
 	e := zap.NewProductionEncoderConfig()
 	e.EncodeTime = zapcore.ISO8601TimeEncoder
 	e.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(e)
-	if c.Format == "console" {
-		e.EncodeLevel = zapcore.CapitalLevelEncoder
-		e.ConsoleSeparator = "  "
-		encoder = zapcore.NewConsoleEncoder(e)
+	forPeople := e
+	forPeople.EncodeLevel = zapcore.CapitalLevelEncoder
+	forPeople.ConsoleSeparator = "  "
+	var console atomic.Bool
+	format = func(f string) { console.Store(f == "console") }
+	format(c.Format)
+	out := zapcore.Lock(zapcore.AddSync(w))
+	core := func(e zapcore.Encoder, when bool) zapcore.Core {
+		return zapcore.NewCore(e, out, zap.LevelEnablerFunc(func(l zapcore.Level) bool { return console.Load() == when && level.Enabled(l) }))
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), level, nil
+	return zap.New(zapcore.NewTee(core(zapcore.NewConsoleEncoder(forPeople), true), core(zapcore.NewJSONEncoder(e), false))), level, format, nil
 }
 
 // showLab tells a newcomer what runs and what to try next.

@@ -23,10 +23,9 @@ type Configuration interface {
 
 // Config is the configuration that runs.
 type Config struct {
-	Version    string   `json:"version" doc:"changes whenever the configuration does; the ETag"`
-	File       string   `json:"file" doc:"the operator's part of it; what was made through the API stands in managed.yaml in the data directory"`
-	NeedsStart []string `json:"needs_start" doc:"keys that are different in the file and taken up by the next start"`
-	Lines      []string `json:"lines" doc:"YAML, every default written out; it has no secrets"`
+	Version string   `json:"version" doc:"changes whenever the configuration does; the ETag"`
+	File    string   `json:"file" doc:"the operator's part of it; what was made through the API stands in managed.yaml in the data directory"`
+	Lines   []string `json:"lines" doc:"YAML, every default written out; it has no secrets"`
 }
 
 // Text is the configuration as a file has it.
@@ -40,8 +39,7 @@ type Candidate struct {
 
 // ConfigChange is what another configuration changes.
 type ConfigChange struct {
-	Changes    []string `json:"changes" doc:"one line for each: + comes, - goes, ~ is different"`
-	NeedsStart []string `json:"needs_start" doc:"keys among them that only a start takes up"`
+	Changes []string `json:"changes" doc:"one line for each: + comes, - goes, ~ is different"`
 }
 
 // ConfigEdit changes one thing beside the operator's file.

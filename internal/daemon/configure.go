@@ -62,7 +62,7 @@ func (c *control) Config(context.Context) (admin.Config, error) {
 	now := c.d.now.Load()
 	text, err := config.YAML(now.conf)
 	return admin.Config{
-		Version: configVersion(now.conf), File: c.d.source().Name, NeedsStart: append([]string{}, now.pending...), Lines: strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"),
+		Version: configVersion(now.conf), File: c.d.source().Name, Lines: strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"),
 	}, err
 }
 
@@ -121,10 +121,7 @@ func (d *Daemon) compare(in *admin.Candidate) (file config.Source, conf *config.
 
 func (d *Daemon) described(conf *config.Config) (admin.ConfigChange, error) {
 	now := d.now.Load()
-	change := admin.ConfigChange{Changes: append([]string{}, config.Diff(now.conf, conf)...), NeedsStart: []string{}}
-	_, pending, err := settled(conf, now.conf)
-	change.NeedsStart = append(change.NeedsStart, pending...)
-	return change, err
+	return admin.ConfigChange{Changes: append([]string{}, config.Diff(now.conf, conf)...)}, stays(conf, now.conf)
 }
 
 // invalid hands the problems of a configuration on, one by one.

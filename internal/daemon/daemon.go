@@ -46,6 +46,9 @@ type Options struct {
 	// stands for a level that cannot be changed.
 	LogLevel zap.AtomicLevel
 
+	// LogFormat changes the format of Log. Nil: it cannot be changed.
+	LogFormat func(format string)
+
 	// Operators is where the configuration comes from. Without it nothing of it
 	// can be changed through the API.
 	Operators Operators
@@ -60,6 +63,8 @@ type Daemon struct {
 	news    *news
 	level   zap.AtomicLevel
 	started time.Time
+
+	logFormat func(string)
 
 	dir    *dataDir
 	prs    *prstore.File
@@ -82,9 +87,9 @@ type Daemon struct {
 	conflicts     conflicts
 	past          past
 	forget        func() // ends what keeps past; nil: nothing does
-	doors         []*admin.Server
-	page          netip.AddrPort // zero: there is none
-	pageFailure   error
+	api           *admin.API
+	socket        *admin.Server
+	page          atomic.Pointer[webDoor]
 }
 
 // Start builds everything the configuration names and serves it. ctx bounds
@@ -93,7 +98,7 @@ func Start(ctx context.Context, conf *config.Config, o Options) (*Daemon, error)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	d := &Daemon{news: newNews(o.Log), level: o.LogLevel, operators: o.Operators, started: time.Now(), sockets: sockets{slices.Clone(o.Sockets)}}
+	d := &Daemon{news: newNews(o.Log), level: o.LogLevel, logFormat: o.LogFormat, operators: o.Operators, started: time.Now(), sockets: sockets{slices.Clone(o.Sockets)}}
 	d.now.Store(&running{conf: conf})
 	d.metrics = metrics.New(Version, d.figures)
 	if err := d.start(ctx, conf); err != nil {

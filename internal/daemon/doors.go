@@ -2,12 +2,9 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
-	"strings"
 
 	"nas-target/internal/admin"
 	"nas-target/internal/audit"
@@ -40,69 +37,27 @@ func (d *Daemon) closeTrails() error {
 // is not worth a disk: if it cannot be opened the daemon says so and serves.
 func (d *Daemon) openDoors() error {
 	c := &control{d: d}
-	api := admin.New(admin.Options{Control: c, Configuration: c, Version: Version, Feed: d.feed, Metrics: d.metrics.Handler(), Dumps: d.dumps()})
+	d.api = admin.New(admin.Options{Control: c, Configuration: c, Version: Version, Feed: d.feed, Metrics: d.metrics.Handler(), Dumps: d.dumps()})
 	l, err := admin.Listen(filepath.Join(d.dir.root, admin.SocketName))
 	if err != nil {
 		return fmt.Errorf("admin socket: %w", err)
 	}
-	d.doors = append(d.doors, admin.Serve(l, api.Socket()))
-	if d.now.Load().conf.Page.Listen == "" {
-		return nil
-	}
-	if err := d.openPage(api); err != nil {
-		d.pageFailure = err
-		d.news.pageFailed(err)
+	d.socket = admin.Serve(l, d.api.Socket())
+	w := d.openPage(d.now.Load().conf.Page)
+	d.page.Store(w)
+	if w.failure != nil {
+		d.news.pageFailed(w.failure)
 	}
 	return nil
-}
-
-func (d *Daemon) openPage(api *admin.API) error {
-	conf := d.now.Load().conf.Page
-	token, err := admin.LoadToken(d.dir.root)
-	if err != nil {
-		return err
-	}
-	var secure *tls.Config
-	if conf.Certificate != "" {
-		cert, err := tls.LoadX509KeyPair(conf.Certificate, conf.Key)
-		if err != nil {
-			return err
-		}
-		secure = &tls.Config{Certificates: []tls.Certificate{cert}}
-	}
-	l, err := admin.ListenWeb(conf.Listen, secure)
-	if err != nil {
-		return err
-	}
-	at, err := netip.ParseAddrPort(l.Addr().String())
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	d.page = at
-	web := admin.WebOptions{Token: token, Hosts: append([]string{at.String()}, conf.Hosts...)}
-	if at.Addr().Unmap().IsLoopback() {
-		web.Local = true
-		web.Hosts = append(admin.LocalHosts(at), conf.Hosts...)
-	}
-	d.doors = append(d.doors, admin.Serve(l, api.Web(web)))
-	return nil
-}
-
-// Page returns the URL of the page, "" if there is none.
-func (d *Daemon) Page() string {
-	switch {
-	case !d.page.IsValid():
-		return ""
-	case d.now.Load().conf.Page.Certificate != "":
-		return "https://" + d.page.String() + "/"
-	}
-	return "http://" + d.page.String() + "/"
 }
 
 func (d *Daemon) closeDoors(ctx context.Context) error {
 	var errs []error
-	for _, s := range d.doors {
-		errs = append(errs, ignoreCanceled(s.Close(ctx)))
+	if w := d.page.Load(); w != nil && w.server != nil {
+		errs = append(errs, ignoreCanceled(w.server.Close(ctx)))
+	}
+	if d.socket != nil {
+		errs = append(errs, ignoreCanceled(d.socket.Close(ctx)))
 	}
 	return errors.Join(errs...)
 }
@@ -110,11 +65,8 @@ func (d *Daemon) closeDoors(ctx context.Context) error {
 // problems are what the daemon knows to be wrong with itself.
 func (d *Daemon) problems() []admin.Problem {
 	var all []admin.Problem
-	if d.pageFailure != nil {
-		all = append(all, admin.Problem{Severity: admin.Warning, Code: "page_down", Subject: d.now.Load().conf.Page.Listen, Text: "The page is not served: " + d.pageFailure.Error() + "."})
-	}
-	if pending := d.now.Load().pending; len(pending) > 0 {
-		all = append(all, admin.Problem{Severity: admin.Info, Code: "needs_start", Text: "The configuration has changes that only a start takes up: " + strings.Join(pending, ", ") + "."})
+	if w := d.page.Load(); w != nil && w.failure != nil {
+		all = append(all, admin.Problem{Severity: admin.Warning, Code: "page_down", Subject: w.conf.Listen, Text: "The page is not served: " + w.failure.Error() + "."})
 	}
 	if weakCHAP(d.now.Load().conf) {
 		all = append(all, admin.Problem{Severity: admin.Info, Code: "weak_chap", Text: "CHAP may use MD5: who hears a login can try out secrets at great speed.",

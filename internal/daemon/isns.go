@@ -24,10 +24,16 @@ func (d *Daemon) openNames() {
 	}, d.entity(r))
 }
 
-// tellNames tells the server what has changed.
-func (d *Daemon) tellNames(r *running) {
-	if d.names != nil {
-		d.names.Update(d.entity(r))
+// tellNames tells the server what has changed, or another server.
+func (d *Daemon) tellNames(r *running, another bool) {
+	switch old := d.names; {
+	case another:
+		if d.names = nil; old != nil {
+			d.retiring.all.Go(old.Close) // the old one may not answer
+		}
+		d.openNames()
+	case old != nil:
+		old.Update(d.entity(r))
 	}
 }
 

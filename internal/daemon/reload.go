@@ -38,6 +38,7 @@ type change struct {
 	retired []*unit          // that next does without
 	opened  []openedPortal   // listening, not yet accepting
 	back    map[string]*unit // reopened for old, while undoing
+	oldPage *webDoor         // that another one takes the place of
 }
 
 type openedPortal struct {
@@ -56,8 +57,8 @@ func (d *Daemon) reconfigure(ctx context.Context, conf *config.Config, save func
 		return invalid(err)
 	}
 	c := &change{d: d, old: d.now.Load(), proofs: newProofs(&conf.CHAP, secrets)}
-	c.next = &running{units: map[string]*unit{}, missing: map[string]error{}, discovery: c.proofs.of(conf.CHAP.Discovery)}
-	if c.next.conf, c.next.pending, err = settled(conf, c.old.conf); err != nil {
+	c.next = &running{conf: conf, units: map[string]*unit{}, missing: map[string]error{}, discovery: c.proofs.of(conf.CHAP.Discovery)}
+	if err := stays(conf, c.old.conf); err != nil {
 		return err
 	}
 	err = c.prepare(ctx)
@@ -72,30 +73,12 @@ func (d *Daemon) reconfigure(ctx context.Context, conf *config.Config, save func
 	return nil
 }
 
-// settled returns next as it can run in this process: what only a start takes
-// up keeps its old value, and is named.
-func settled(next, old *config.Config) (*config.Config, []string, error) {
+// stays refuses what cannot change while the daemon runs.
+func stays(next, old *config.Config) error {
 	if next.DataDir != old.DataDir {
-		return nil, nil, fmt.Errorf("%w: data_dir is %s; another one (%s) needs a start", admin.ErrRefused, old.DataDir, next.DataDir)
+		return fmt.Errorf("%w: data_dir is %s; another one (%s) needs a start", admin.ErrRefused, old.DataDir, next.DataDir)
 	}
-	c := *next
-	var pending []string
-	for _, x := range []struct {
-		key       string
-		now, then any
-		keep      func()
-	}{
-		{"log.format", c.Log.Format, old.Log.Format, func() { c.Log.Format = old.Log.Format }},
-		{"page", c.Page, old.Page, func() { c.Page = old.Page }},
-		{"limits", c.Limits, old.Limits, func() { c.Limits = old.Limits }},
-		{"isns", c.ISNS, old.ISNS, func() { c.ISNS = old.ISNS }},
-	} {
-		if !reflect.DeepEqual(x.now, x.then) {
-			pending = append(pending, x.key)
-			x.keep()
-		}
-	}
-	return &c, pending, nil
+	return nil
 }
 
 // prepare does all that may fail.
@@ -144,6 +127,9 @@ func (c *change) prepare(ctx context.Context) error {
 		}
 	}
 	if err := c.reopen(ctx, reopened); err != nil {
+		return err
+	}
+	if err := c.openPage(); err != nil {
 		return err
 	}
 	// A LUN that grew cannot shrink again: this comes last.
@@ -414,11 +400,21 @@ func (c *change) install() {
 		}
 	}
 	d.now.Store(c.next)
-	d.tellNames(c.next)
-	if level := c.next.conf.Log.Level; level != c.old.conf.Log.Level {
-		if err := d.setLogLevel(level); err != nil {
+	was, is := c.old.conf, c.next.conf
+	if is.Limits != was.Limits {
+		d.server.SetPings(is.Limits.PingInterval, is.Limits.PingTimeout)
+	}
+	d.tellNames(c.next, is.ISNS != was.ISNS)
+	if is.Log.Level != was.Log.Level {
+		if err := d.setLogLevel(is.Log.Level); err != nil {
 			d.news.rollBackFailed(err)
 		}
+	}
+	if is.Log.Format != was.Log.Format && d.logFormat != nil {
+		d.logFormat(is.Log.Format)
+	}
+	if c.oldPage != nil {
+		d.retirePage(c.oldPage)
 	}
 	for _, u := range c.retired {
 		d.retire(u)

@@ -18,7 +18,6 @@ type running struct {
 	// why. Initiators do not see them.
 	missing map[string]error
 	portals []portal
-	pending []string // keys of conf that only a start takes up
 	proofs  proofs
 	// discovery is the proof that whoever asks for targets owes.
 	discovery *iscsi.Auth

@@ -1,6 +1,8 @@
 package iscsi
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"nas-target/internal/iscsi/pdu"
@@ -52,6 +54,28 @@ func (c *conn) echo(a *pdu.NOPIn, data []byte) {
 	c.out.own(nil, buf)
 }
 
+// pings says when initiators are asked for a sign of life.
+type pings struct {
+	interval, timeout time.Duration
+	none              bool
+}
+
+// SetPings replaces Options.PingInterval and PingTimeout, for the connections
+// there are, too. Interval 0: an initiator may be silent for ever.
+func (s *Server) SetPings(interval, timeout time.Duration) {
+	p := &pings{interval, timeout, interval == 0}
+	if p.none {
+		p.interval = s.opt.PingInterval // at which the other timers are looked after
+	}
+	s.pings.Store(p)
+	s.mu.Lock()
+	all := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range all {
+		c.post(c.tick)
+	}
+}
+
 // sendPing asks the initiator for a sign of life. RFC 7143 §11.19.
 func (c *conn) sendPing() {
 	c.ping.ttt, c.ping.open, c.ping.sent = c.newTTT(), true, c.now
@@ -72,8 +96,8 @@ func (c *conn) tick() {
 	if c.quiet() {
 		return
 	}
-	o := &c.srv.opt
-	next := o.PingInterval
+	o, pings := &c.srv.opt, c.srv.pings.Load()
+	next := pings.interval
 	quiet := time.Duration(c.now - max(c.lastHeard, c.lastData))
 	waited := time.Duration(c.now - c.ping.sent)
 	since := c.in.since.Load()
@@ -94,16 +118,16 @@ func (c *conn) tick() {
 		return
 	case c.blocked: // a ping would not get through
 		c.ping.sent = c.now
-	case c.ping.open && waited >= o.PingTimeout:
+	case c.ping.open && waited >= pings.timeout:
 		c.srv.events.pingTimeout(c)
 		c.fail(ReasonPingTimeout, nil)
 		return
 	case c.ping.open:
-		next = min(next, o.PingTimeout-waited)
-	case o.NoPings: // the other timers go on
-	case quiet >= o.PingInterval:
+		next = min(next, pings.timeout-waited)
+	case pings.none: // the other timers go on
+	case quiet >= pings.interval:
 		c.sendPing()
-		next = min(next, o.PingTimeout)
+		next = min(next, pings.timeout)
 	default:
 		next -= quiet
 	}

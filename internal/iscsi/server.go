@@ -19,6 +19,7 @@ type Server struct {
 	epoch   time.Time
 	monitor monitor
 	nodes   atomic.Pointer[map[string]*Node]
+	pings   atomic.Pointer[pings]
 
 	memory     atomic.Int64 // bytes that connections have drawn
 	gate       gate
@@ -52,6 +53,7 @@ func NewServer(o Options) *Server {
 		portals: map[string]*portal{}, waiting: map[net.Conn]struct{}{}, conns: map[*conn]struct{}{},
 	}
 	s.events = s.opt.Events
+	s.pings.Store(&pings{s.opt.PingInterval, s.opt.PingTimeout, s.opt.NoPings})
 	s.sessions.init()
 	s.nodes.Store(&map[string]*Node{})
 	return s
@@ -127,7 +129,7 @@ func (s *Server) start(c *conn) {
 	c.tr = newTransport(c.nc)
 	c.now = s.clock()
 	c.lastHeard = c.now
-	c.ping.timer = time.AfterFunc(s.opt.PingInterval, func() { c.post(c.tick) })
+	c.ping.timer = time.AfterFunc(s.pings.Load().interval, func() { c.post(c.tick) })
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()

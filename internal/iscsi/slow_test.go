@@ -52,6 +52,32 @@ func TestNoPings(t *testing.T) {
 	}, func(o *Options) { o.NoPings = true })
 }
 
+// What is set while sessions are there counts for them at once.
+func TestSetPings(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("DefaultTime2Retain=0")
+		answer := func(after time.Duration) {
+			start := time.Now()
+			a, _ := iscsitest.Expect[*pdu.NOPIn](i)
+			require.Equal(t, after, time.Since(start))
+			i.Send(&pdu.NOPOut{Immediate: true, ITT: pdu.ReservedTag, TTT: a.TTT, LUN: a.LUN, CmdSN: i.CmdSN, ExpStatSN: i.ExpStatSN}, nil)
+			synctest.Wait()
+		}
+		answer(5 * time.Second)
+		r.srv.SetPings(20*time.Second, 20*time.Second)
+		answer(20 * time.Second)
+		r.srv.SetPings(0, 20*time.Second)
+		time.Sleep(time.Hour)
+		require.Len(t, r.srv.Sessions(), 1)
+		r.srv.SetPings(2*time.Second, time.Second)
+		start := time.Now()
+		iscsitest.Expect[*pdu.NOPIn](i) // at once: it has been silent for an hour
+		i.Closed()
+		require.Equal(t, time.Second, time.Since(start))
+		r.requireSaw(ReasonPingTimeout)
+	})
+}
+
 // A busy initiator is not asked.
 func TestNoPingWhileBusy(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *rig) {
