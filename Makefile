@@ -46,6 +46,7 @@ fuzz: ## every fuzz target for FUZZTIME, one after the other
 	@FUZZTIME=$(FUZZTIME) test/fuzz $(PKGS)
 
 .PHONY: conformance
+conformance: export CONFORMANCE_DIGESTS ?= .
 conformance: setup ## libiscsi's tests against the daemon (UPDATE=1 rewrites what is expected)
 	$(GO) test -count=1 -timeout 30m -v -run TestLibiscsi ./test/conformance
 

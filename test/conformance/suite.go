@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ type Suite struct {
 	Tool     Tool
 	Kind     peers.Kind
 	Dir      string       // for disks and logs
+	Digests  *Digested    // not nil: header and data digests on every connection
 	Observed func(Result) // called after each test; may be nil
 }
 
@@ -59,7 +61,11 @@ func (s Suite) Run(ctx context.Context, tests []string) ([]Result, error) {
 	run := func(dir string, own bool) {
 		r := runner{Suite: s}
 		r.Dir = filepath.Join(s.Dir, dir)
-		defer r.stop()
+		defer func() {
+			if err := r.stop(); err != nil {
+				cancel(err)
+			}
+		}()
 		for i, test := range tests {
 			if _, is := special[test]; is != own || ctx.Err() != nil {
 				continue
@@ -88,14 +94,16 @@ func (s Suite) Run(ctx context.Context, tests []string) ([]Result, error) {
 type runner struct {
 	Suite
 	target *peers.Target
+	before []*digester // where its initiators connect, if they know no data digests
 	starts int
 }
 
 func (r *runner) run(ctx context.Context, test string) (Result, error) {
 	disk, own := special[test]
 	if own {
-		r.stop()
-		defer r.stop()
+		if err := r.stop(); err != nil {
+			return Result{}, err
+		}
 	}
 	if r.target == nil {
 		var err error
@@ -108,17 +116,23 @@ func (r *runner) run(ctx context.Context, test string) (Result, error) {
 		result.Status, result.Reason = Crashed, "the target went away"
 		result.Output += "\n" + r.target.Log()
 	}
-	if result.Status == Hung || result.Status == Crashed {
-		r.stop()
+	if own || result.Status == Hung || result.Status == Crashed {
+		return result, r.stop()
 	}
 	return result, nil
 }
 
-func (r *runner) stop() {
+func (r *runner) stop() error {
 	if r.target != nil {
 		r.target.Kill()
 		r.target = nil
 	}
+	var err error
+	for _, d := range r.before {
+		err = errors.Join(err, d.stop())
+	}
+	r.before = nil
+	return err
 }
 
 func (r *runner) start(ctx context.Context, d peers.Disk) (*peers.Target, error) {
@@ -127,6 +141,7 @@ func (r *runner) start(ctx context.Context, d peers.Disk) (*peers.Target, error)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	d.Digests = r.Digests != nil
 	d.Path = filepath.Join(dir, "disk.img")
 	if err := os.WriteFile(d.Path, nil, 0o600); err != nil {
 		return nil, err
@@ -134,5 +149,18 @@ func (r *runner) start(ctx context.Context, d peers.Disk) (*peers.Target, error)
 	if err := os.Truncate(d.Path, diskSize); err != nil {
 		return nil, err
 	}
-	return r.Kind.Start(ctx, dir, d)
+	t, err := r.Kind.Start(ctx, dir, d)
+	if err != nil || r.Digests == nil {
+		return t, err
+	}
+	for _, addr := range []*string{&t.Addr, &t.Also} {
+		between, err := newDigester(*addr, r.Digests)
+		if err != nil {
+			t.Kill()
+			return nil, err
+		}
+		r.before = append(r.before, between)
+		*addr = between.addr()
+	}
+	return t, nil
 }

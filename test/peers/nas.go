@@ -58,6 +58,10 @@ func startNAS(ctx context.Context, dir string, port int, d Disk) (*Target, error
 	for i, path := range d.Beside {
 		beside += fmt.Sprintf("      - {lun: %d, name: beside%d, path: %s}\n", i+2, i+2, path)
 	}
+	digest := "offered"
+	if d.Digests {
+		digest = "required"
+	}
 	ping := "5s"
 	if d.NoPings {
 		ping = "0s"
@@ -71,6 +75,8 @@ portals:
 targets:
   - name: %s
     access: open
+    header_digest: %s
+    data_digest: %[5]s
     luns:
       - lun: 1
         name: disk
@@ -78,7 +84,7 @@ targets:
         read_only: %t
         erase_speed: %d
         %s
-%s`, ping, addr, also, nasIQN, d.PhysicalBlock, d.ReadOnly, d.EraseSpeed, medium, beside)
+%s`, ping, addr, also, nasIQN, digest, d.PhysicalBlock, d.ReadOnly, d.EraseSpeed, medium, beside)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

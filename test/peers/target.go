@@ -26,6 +26,7 @@ type Disk struct {
 	NoWriteCache  bool
 	Direct        bool // O_DIRECT
 	NoPings       bool // initiators may be silent
+	Digests       bool // no login without header and data digests
 }
 
 // Kind knows how to start one sort of target.
