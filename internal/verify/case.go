@@ -38,6 +38,8 @@ type Case struct {
 	// data marks cases that write: they need the range and a medium that can be
 	// written.
 	data bool
+	// onePort marks the cases whose nexuses must use the same target port.
+	onePort bool
 	// last marks cases that judge what the others brought to light.
 	last bool
 	run  func(*T)

@@ -26,7 +26,7 @@ func (r *runner) keeper(ctx context.Context) (*initiator.Unit, error) {
 	for {
 		fresh := r.janitor == nil
 		if fresh {
-			cfg := r.config(0, janitorSeat)
+			cfg := r.config(0, 0, janitorSeat)
 			cfg.OnViolation = nil
 			s, err := initiator.Dial(ctx, cfg)
 			if err != nil {
@@ -105,7 +105,7 @@ func (r *runner) comparePaths(ctx context.Context, first *initiator.Unit) error 
 	r.opt.Paths[0].Tagged = first.S.Params().TargetPortalGroupTag
 	for i := 1; i < len(r.opt.Paths); i++ {
 		p := &r.opt.Paths[i]
-		s, err := initiator.Dial(ctx, r.config(i, janitorSeat+i))
+		s, err := initiator.Dial(ctx, r.config(i, i, janitorSeat+i))
 		if err != nil {
 			return fmt.Errorf("%w: %s: %s", ErrUnreachable, p.URL, errText(err))
 		}

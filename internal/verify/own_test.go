@@ -31,7 +31,7 @@ targets:
 `, t.TempDir(), target))
 	require.NoError(t, err)
 	for i := range conf.Portals {
-		conf.Portals[i].Listen[0] = netip.MustParseAddrPort("127.0.0.1:0")
+		conf.Portals[i].Listen[0] = netip.MustParseAddrPort(fmt.Sprintf("127.0.0.%d:0", i+1))
 	}
 	d, err := daemon.Start(t.Context(), conf, daemon.Options{})
 	require.NoError(t, err)

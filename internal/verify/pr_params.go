@@ -9,7 +9,7 @@ import (
 func init() {
 	pr := func(id, title, clause, demand string, level Level, nexuses int, run func(*T)) Case {
 		return Case{ID: "pr." + id, Title: title, Clause: clause, Demand: demand, Level: level,
-			Destructive: true, Nexuses: nexuses, needsPR: true, run: run}
+			Destructive: true, Nexuses: nexuses, needsPR: true, onePort: true, run: run}
 	}
 	const lists = "SPC-4 r36f 5.13.7, 6.16.3"
 	define(

@@ -147,10 +147,10 @@ func (r *runner) defaults() {
 
 func (r *runner) path(i int) *Path { return &r.opt.Paths[i%len(r.opt.Paths)] }
 
-// config is the login of nexus i. Its ISID has the random format, and differs
-// with the run and the seat.
-func (r *runner) config(i, seat int) initiator.Config {
-	c := r.path(i).Login
+// config is the login of nexus i by a path. Its ISID has the random format, and
+// differs with the run and the seat.
+func (r *runner) config(path, i, seat int) initiator.Config {
+	c := r.path(path).Login
 	c.InitiatorName = r.opt.Initiators[i%len(r.opt.Initiators)]
 	c.ISID = [6]byte{0x80, r.run[0], r.run[1], r.run[2], byte(seat >> 8), byte(seat + 1)}
 	c.Tolerant = true

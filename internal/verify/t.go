@@ -100,7 +100,15 @@ func (t *T) Three() (a, b, c *Nexus) { return t.Nexus(0), t.Nexus(1), t.Nexus(2)
 
 // config is the login of nexus i; seat tells its ISID from the others'.
 func (t *T) config(i, seat int) initiator.Config {
-	return t.r.config(i, seat)
+	return t.r.config(t.pathOf(i), i, seat)
+}
+
+// pathOf is the number of the path that nexus i takes.
+func (t *T) pathOf(i int) int {
+	if t.c.onePort {
+		return 0
+	}
+	return i
 }
 
 // login brings a nexus to life, or stops the case.
@@ -132,7 +140,7 @@ func (t *T) tryLogin(i, seat int, change func(*initiator.Config)) (*Nexus, error
 	}
 	t.record(step)
 	n := &Nexus{Name: nexusName(i), S: s, t: t, seat: seat, path: i}
-	n.U = s.Unit(t.r.path(i).LUN)
+	n.U = s.Unit(t.r.path(t.pathOf(i)).LUN)
 	n.U.BlockSize = t.r.blockSize
 	t.r.watch(s)
 	t.Cleanup(n.leave)
