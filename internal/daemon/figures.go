@@ -14,7 +14,7 @@ import (
 // figures is what a scrape sees.
 func (d *Daemon) figures() metrics.Snapshot {
 	trail, logins := d.trail.Stats(), d.logins.Stats()
-	s := metrics.Snapshot{Started: d.started, Ready: d.ready.Load(), Audit: metrics.Audit{
+	s := metrics.Snapshot{Started: d.started, Ready: d.ready.Load(), LogLinesDropped: d.news.left.count(), Audit: metrics.Audit{
 		Written: trail.Written + logins.Written, Lost: trail.Lost + logins.Lost, Failed: trail.Failed + logins.Failed,
 		Failing: trail.Failing != nil || logins.Failing != nil,
 	}}

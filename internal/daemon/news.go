@@ -21,17 +21,12 @@ import (
 type news struct {
 	log     *zap.Logger
 	sampled *zap.Logger // for what a peer can repeat as fast as it likes
+	left    *leftOut    // of the sampled
 }
 
 func newNews(log *zap.Logger) *news {
-	return &news{log: log, sampled: sampling(log)}
-}
-
-// sampling writes each message five times in ten seconds and no more.
-func sampling(log *zap.Logger) *zap.Logger {
-	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(c, 10*time.Second, 5, 0)
-	}))
+	left := &leftOut{}
+	return &news{log: log, sampled: left.sampling(log), left: left}
 }
 
 // reservationsUnknown: a LUN that serves nobody until this is settled.
@@ -66,7 +61,7 @@ func (n *news) markFailed(lun string, err error) {
 
 func (n *news) scsi(lun string) *scsi.Events {
 	log := n.log.With(zap.String("lun", lun))
-	sampled := sampling(log) // by itself: a LUN in trouble does not silence the others
+	sampled := n.left.sampling(log) // by itself: a LUN in trouble does not silence the others
 	return &scsi.Events{
 		Refused: func(t *scsi.Task) { n.refused(sampled, t) },
 		Panicked: func(t *scsi.Task, value any, stack []byte) {

@@ -18,7 +18,12 @@ func TestLogIsNotFloodedByPeers(t *testing.T) {
 	core, seen := observer.New(zapcore.InfoLevel)
 	d, err := Start(t.Context(), parse(t, t.TempDir(), openTarget), Options{Log: zap.New(core)})
 	require.NoError(t, err)
-	defer stopTest(t, d)
+	stopped := false
+	defer func() {
+		if !stopped {
+			stopTest(t, d)
+		}
+	}()
 	ctx := t.Context()
 	s1, _ := node(t, d, "node1", 1)
 	defer s1.Close()
@@ -43,4 +48,16 @@ func TestLogIsNotFloodedByPeers(t *testing.T) {
 	require.LessOrEqual(t, seen.FilterMessage("login refused").Len(), 10, "five in ten seconds")
 	require.LessOrEqual(t, seen.FilterMessage("command refused").FilterField(zap.String("lun", "a")).Len(), 10)
 	require.Equal(t, 1, seen.FilterMessage("command refused").FilterField(zap.String("lun", "b")).Len())
+
+	// What was left out is counted, and said at the latest when the daemon ends.
+	written := seen.FilterMessage("login refused").Len() + seen.FilterMessage("command refused").Len()
+	require.EqualValues(t, 101-written, d.news.left.count())
+	stopTest(t, d)
+	stopped = true
+	var lines uint64
+	for _, e := range seen.FilterMessage("lines were left out that say the same again").All() {
+		lines += e.ContextMap()["lines"].(uint64)
+		require.Regexp(t, `^(command|login) refused \(\d+\)$`, e.ContextMap()["most"].([]any)[0])
+	}
+	require.EqualValues(t, 101-written, lines)
 }

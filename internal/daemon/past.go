@@ -74,7 +74,8 @@ func (p *past) list() []admin.Past {
 	return all
 }
 
-// remember begins to note what the units do; stop ends that.
+// remember begins to note what the units do, and to tell at intervals what the
+// log left out; stop ends that.
 func (d *Daemon) remember() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -88,8 +89,14 @@ func (d *Daemon) remember() (stop func()) {
 func (d *Daemon) noteUnits(ctx context.Context) {
 	tick := time.NewTicker(pastStep)
 	defer tick.Stop()
+	told := time.Now()
+	defer func() { d.news.left.tell(d.news.log) }()
 	for {
 		now := time.Now()
+		if now.Sub(told) >= sampleSpan {
+			d.news.left.tell(d.news.log)
+			told = now
+		}
 		for name, u := range d.now.Load().units {
 			d.past.note(name, sample{now, u.scsi.State().Total})
 		}

@@ -51,6 +51,7 @@ var (
 	auditWritten = desc("audit_entries_total", "Entries of the audit trail.")
 	auditLost    = desc("audit_lost_total", "Entries of the audit trail that were lost, because they came too fast or could not be written.")
 	auditFailing = desc("audit_failing", "1 if the audit trail cannot be written now.")
+	logDropped   = desc("log_lines_dropped_total", "Log lines that were left out because they said the same again and again.")
 )
 
 // Describe is empty on purpose: what there is depends on the configuration, so
@@ -77,6 +78,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(oldest, t.Oldest.Seconds(), t.Name)
 	}
 	counter(auditWritten, s.Audit.Written)
+	counter(logDropped, s.LogLinesDropped)
 	counter(auditLost, s.Audit.Lost+s.Audit.Failed)
 	gauge(auditFailing, truth(s.Audit.Failing))
 	for i := range s.LUNs {

@@ -33,7 +33,7 @@ func cluster() Snapshot {
 	return Snapshot{
 		Started: time.Unix(1000, 5e8), Ready: true, LUNs: []LUN{l, {Name: "free", Known: true}},
 		Portals: []Portal{{"192.0.2.1:3260", 1, true}}, Targets: []Target{{"iqn.t", 4, 7, 1500 * time.Millisecond}},
-		Audit: Audit{Written: 10, Lost: 1, Failed: 2},
+		Audit: Audit{Written: 10, Lost: 1, Failed: 2}, LogLinesDropped: 7,
 	}
 }
 
@@ -96,6 +96,7 @@ func TestExposition(t *testing.T) {
 		`nas_target_login_failures_total{reason="chap_wrong_response"} 1`,
 		`nas_target_sessions_ended_total{reason="logout"} 1`,
 		`nas_target_audit_lost_total 3`,
+		`nas_target_log_lines_dropped_total 7`,
 	} {
 		require.Contains(t, out, line+"\n")
 	}

@@ -14,6 +14,8 @@ type Snapshot struct {
 	Targets []Target
 	LUNs    []LUN
 	Audit   Audit
+
+	LogLinesDropped uint64
 }
 
 // Portal is an address that initiators connect to.
