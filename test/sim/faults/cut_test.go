@@ -33,7 +33,7 @@ func TestCutsAtPDUBoundaries(t *testing.T) {
 	applied := 0
 	for n := range cuts {
 		begin := time.Now()
-		s, u := login(t, config(bed, "cut", func(c *initiator.Config) {
+		s, u := briefly(t, config(bed, "cut", func(c *initiator.Config) {
 			c.Keys = initiator.Keys{{Name: "MaxBurstLength", Value: "16384"}, {Name: "FirstBurstLength", Value: "8192"}}
 		}))
 		if n > 0 {
@@ -59,7 +59,7 @@ func TestCutsAtPDUBoundaries(t *testing.T) {
 		}
 		s.Close()
 		// Who is in after it finds it decided.
-		s, u = login(t, config(bed, "cut"))
+		s, u = briefly(t, config(bed, "cut"))
 		after, err := u.Read(ctx, 0, blocks)
 		require.NoError(t, err)
 		switch string(after) {

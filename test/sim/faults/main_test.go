@@ -38,14 +38,22 @@ func config(bed *sim.Bed, host string, change ...func(*initiator.Config)) initia
 	return c
 }
 
-// login logs in and takes the unit attentions away.
+// login logs in, until the test ends, and takes the unit attentions away.
 func login(t *testing.T, c initiator.Config) (*initiator.Session, *initiator.Unit) {
+	t.Helper()
+	s, u := briefly(t, c)
+	t.Cleanup(func() { s.Close() })
+	return s, u
+}
+
+// briefly does so for a session that the test closes itself: of thousands, none
+// is to be kept.
+func briefly(t *testing.T, c initiator.Config) (*initiator.Session, *initiator.Unit) {
 	t.Helper()
 	ctx, cancel := soon()
 	defer cancel()
 	s, err := initiator.Dial(ctx, c)
 	require.NoError(t, err)
-	t.Cleanup(func() { s.Close() })
 	u := s.Unit(0)
 	_, err = u.DrainUA(ctx)
 	require.NoError(t, err)

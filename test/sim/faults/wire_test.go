@@ -89,7 +89,7 @@ func TestFlippedBits(t *testing.T) {
 	var s *initiator.Session
 	var u *initiator.Unit
 	relogin := func() {
-		s, u = login(t, config(bed, "flip", through(&nc, sim.Rand(r.Uint64(), 0), false), func(c *initiator.Config) {
+		s, u = briefly(t, config(bed, "flip", through(&nc, sim.Rand(r.Uint64(), 0), false), func(c *initiator.Config) {
 			c.HeaderDigest, c.DataDigest = "CRC32C", "CRC32C"
 		}))
 	}
@@ -140,6 +140,7 @@ func TestFlippedBits(t *testing.T) {
 			require.Equal(t, string(before), string(bed.Content(0, blocks)))
 		}
 	}
+	s.Close()
 	t.Logf("%d ended the connection or were rejected, %d the task", ended, refused)
 	require.NotZero(t, ended)
 	require.NotZero(t, refused)
