@@ -24,10 +24,9 @@ func allRegistrants(t initiator.PRType) bool { return t == writeAllRegistrants |
 // registrantsType tells the types that give registrants rights.
 func registrantsType(t initiator.PRType) bool { return t >= writeRegistrants }
 
-// token is the type in a case's id.
+// token is the type in a case's id, as the field abbreviates it.
 func token(t initiator.PRType) string {
-	return map[initiator.PRType]string{1: "write-exclusive", 3: "exclusive-access", 5: "write-exclusive-registrants-only",
-		6: "exclusive-access-registrants-only", 7: "write-exclusive-all-registrants", 8: "exclusive-access-all-registrants"}[t]
+	return map[initiator.PRType]string{1: "we", 3: "ea", 5: "wero", 6: "earo", 7: "wear", 8: "eaar"}[t]
 }
 
 // out builds PERSISTENT RESERVE OUT with the basic parameter list.
