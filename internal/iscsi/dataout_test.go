@@ -248,8 +248,16 @@ var dataOutFaults = []struct {
 		q := ask(i, c)
 		i.Send(i.DataOut(q, 0, 1<<32-512, true), make([]byte, 4096))
 	}},
-	{"reserved attribute", "", scsi.ErrInvalidIU, func(i *iscsitest.Initiator, c *pdu.SCSICommand) {
+	{"task attribute 5", "", scsi.ErrInvalidIU, func(i *iscsitest.Initiator, c *pdu.SCSICommand) {
+		c.Attr = 5
+		i.Send(c, nil)
+	}},
+	{"task attribute 6", "", scsi.ErrInvalidIU, func(i *iscsitest.Initiator, c *pdu.SCSICommand) {
 		c.Attr = 6
+		i.Send(c, nil)
+	}},
+	{"task attribute 7", "", scsi.ErrInvalidIU, func(i *iscsitest.Initiator, c *pdu.SCSICommand) {
+		c.Attr = 7
 		i.Send(c, nil)
 	}},
 }

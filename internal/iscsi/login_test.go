@@ -3,6 +3,7 @@ package iscsi
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -102,13 +103,22 @@ var loginRefusals = []struct {
 	{"no target name", pdu.LoginMissingParameter, Reason(keyMissingName), []loginRefusal{{text: "InitiatorName=iqn.2026-11.test:host"}}},
 	{"no text", pdu.LoginMissingParameter, Reason(keyMissingName), []loginRefusal{{}}},
 	{"bad initiator name", pdu.LoginInitiatorError, Reason(keyBadInitiator), []loginRefusal{{text: "InitiatorName=host SessionType=Discovery"}}},
+	{"initiator name of 224 bytes", pdu.LoginInitiatorError, Reason(keyBadInitiator), []loginRefusal{{text: "InitiatorName=iqn." + strings.Repeat("a", 220) + " SessionType=Discovery"}}},
+	{"bad target name", pdu.LoginTargetNotFound, Reason(keyBadTarget), []loginRefusal{{text: "InitiatorName=iqn.2026-11.test:host TargetName=disk"}}},
+	{"target name of 224 bytes", pdu.LoginTargetNotFound, Reason(keyBadTarget), []loginRefusal{{text: "InitiatorName=iqn.2026-11.test:host TargetName=iqn." + strings.Repeat("a", 220)}}},
 	{"unknown target", pdu.LoginTargetNotFound, ReasonLoginTargetNotFound, []loginRefusal{{text: "InitiatorName=iqn.2026-11.test:host TargetName=iqn.2026-11.test:other"}}},
 	{"no equals", pdu.LoginInitiatorError, ReasonLoginText, []loginRefusal{{raw: []byte("InitiatorName\x00")}}},
 	{"no NUL", pdu.LoginInitiatorError, ReasonLoginText, []loginRefusal{{raw: []byte("InitiatorName=iqn.2026-11.test:host")}}},
 	{"empty key", pdu.LoginInitiatorError, ReasonLoginText, []loginRefusal{{raw: []byte("=x\x00")}}},
+	{"key of 64 characters", pdu.LoginInitiatorError, ReasonLoginText, []loginRefusal{{text: "X" + strings.Repeat("k", 63) + "=v"}}},
+	{"value over every limit", pdu.LoginInitiatorError, ReasonLoginText, []loginRefusal{{text: names + " X-v=" + strings.Repeat("v", maxCHAPText+1)}}},
+	{"text over every limit", pdu.LoginInitiatorError, ReasonLoginTooLong, []loginRefusal{
+		{raw: make([]byte, loginSegment), change: more}, {raw: make([]byte, loginSegment), change: more}, {raw: make([]byte, 1)}}},
 	{"key twice", pdu.LoginInitiatorError, Reason(keyDuplicate), []loginRefusal{{text: names + " ImmediateData=No ImmediateData=No"}}},
 	{"key again later", pdu.LoginInitiatorError, Reason(keyDuplicate), []loginRefusal{{text: names + " ImmediateData=No"}, {text: "ImmediateData=No"}}},
-	{"reserved value", pdu.LoginInitiatorError, Reason(keyReservedValue), []loginRefusal{{text: names + " MaxConnections=Reject"}}},
+	{"offer of Reject", pdu.LoginInitiatorError, Reason(keyReservedValue), []loginRefusal{{text: names + " MaxConnections=Reject"}}},
+	{"offer of Irrelevant", pdu.LoginInitiatorError, Reason(keyReservedValue), []loginRefusal{{text: names + " MaxConnections=Irrelevant"}}},
+	{"offer of NotUnderstood", pdu.LoginInitiatorError, Reason(keyReservedValue), []loginRefusal{{text: names + " MaxConnections=NotUnderstood"}}},
 	{"security key in stage 1", pdu.LoginInitiatorError, Reason(keyWrongStage), []loginRefusal{{text: names + " CHAP_A=5"}}},
 	{"operational key in stage 0", pdu.LoginInitiatorError, Reason(keyWrongStage), []loginRefusal{{text: names + " MaxBurstLength=512", change: func(q *pdu.LoginRequest) { q.CSG = 0 }}}},
 	{"unknown method", pdu.LoginAuthenticationFailed, ReasonLoginAuthMethod, []loginRefusal{{text: names + " AuthMethod=SRP,KRB5", change: func(q *pdu.LoginRequest) { q.CSG = 0 }}}},
@@ -124,6 +134,9 @@ type loginRefusal struct {
 	change func(*pdu.LoginRequest)
 	pdu    pdu.PDU
 }
+
+// more says that the text of a request is not complete.
+func more(q *pdu.LoginRequest) { q.Continue = true }
 
 func TestLoginRefusals(t *testing.T) {
 	for _, c := range loginRefusals {
@@ -167,6 +180,23 @@ func TestLoginRefusals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A number that is none, or out of range, is answered Reject; the default holds
+// and the login goes on. RFC 7143 §6.2.
+func TestLoginGoesOnAfterBadNumbers(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		for _, bad := range []string{"511", "16777216", "4294967808", "0", "-1", "+512", "", "0x", "many", "512.0", "0512"} {
+			i := r.connect()
+			text := i.Login(testTarget, "MaxBurstLength="+bad+" DefaultTime2Retain=0")
+			v, _ := text.Get("MaxBurstLength")
+			require.Equal(t, pdu.ValueReject, v, bad)
+			require.EqualValues(t, 262144, r.srv.Sessions()[0].Params.MaxBurstLength)
+			ping(i)
+			i.Conn.Close()
+			synctest.Wait()
+		}
+	})
 }
 
 // Keys and values around every length at which others broke. The answer fits

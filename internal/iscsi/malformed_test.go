@@ -107,6 +107,9 @@ var rejected = []struct {
 	{"text with a key twice", pdu.RejectProtocolError, ReasonTextKey, func(i *iscsitest.Initiator) {
 		i.Send(&pdu.TextRequest{Final: true, ITT: 9, TTT: pdu.ReservedTag, CmdSN: i.CmdSN}, []byte("X-a=1\x00X-a=2\x00"))
 	}},
+	{"text with a reserved value", pdu.RejectProtocolError, ReasonTextKey, func(i *iscsitest.Initiator) {
+		i.Send(&pdu.TextRequest{Final: true, ITT: 9, TTT: pdu.ReservedTag, CmdSN: i.CmdSN}, []byte("SendTargets=Irrelevant\x00"))
+	}},
 	{"text too long", pdu.RejectProtocolError, ReasonTextTooLong, func(i *iscsitest.Initiator) {
 		i.Send(&pdu.TextRequest{Final: true, ITT: 9, TTT: pdu.ReservedTag, CmdSN: i.CmdSN}, make([]byte, textLimit+1))
 	}},
@@ -183,6 +186,74 @@ func TestFatalPDUs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A format error ends all connections of the session. RFC 7143 §7.7.
+func TestFormatErrorEndsAllConnections(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		all := together(r, 3, "")
+		raw(all[1], func(h *pdu.BHS) { h[5] = 0xff })
+		for _, i := range all {
+			i.Closed()
+		}
+		synctest.Wait()
+		require.Empty(t, r.srv.Sessions())
+		require.True(t, r.target.Detached())
+	}, fourConnections)
+}
+
+// An answer to a ping that was never sent may be late, and means nothing; who
+// wants it echoed has it echoed. RFC 7143 §11.18.
+func TestPingAnswerThatWasNotAskedFor(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.login("")
+		i.Send(&pdu.NOPOut{Immediate: true, ITT: pdu.ReservedTag, TTT: 4711, CmdSN: i.CmdSN}, nil)
+		i.Silent(time.Second)
+		i.Send(&pdu.NOPOut{Immediate: true, ITT: i.NextITT(), TTT: 4711, CmdSN: i.CmdSN}, []byte("ping"))
+		_, data := iscsitest.Expect[*pdu.NOPIn](i)
+		require.Equal(t, "ping", string(data))
+		ping(i)
+	})
+}
+
+// Bits that RFC 7143 reserves are not looked at (§11.1): requests with all of
+// them set mean what they mean without.
+func TestReservedBitsAreIgnored(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		i := r.connect()
+		send := func(p pdu.PDU, data []byte, at ...int) {
+			b := i.Encode(p, nil, data)
+			for n := 0; n < len(at); n += 3 {
+				for k := at[n]; k <= at[n+1]; k++ {
+					b[k] |= byte(at[n+2])
+				}
+			}
+			i.SendRaw(b)
+		}
+		q := i.LoginRequest(pdu.OperationalNegotiation, pdu.FullFeaturePhase, true)
+		send(q, iscsitest.Text(names+" InitialR2T=Yes").Append(nil), 0, 0, 0x80, 1, 1, 0x30, 22, 23, 0xff, 32, 47, 0xff)
+		a, _ := i.LoginAnswer()
+		require.Equal(t, pdu.LoginSuccess, a.Status)
+		i.TSIH = a.TSIH
+
+		send(&pdu.NOPOut{Immediate: true, ITT: i.NextITT(), TTT: pdu.ReservedTag, CmdSN: i.CmdSN}, nil, 0, 0, 0x80, 1, 1, 0x7f, 2, 3, 0xff, 32, 47, 0xff)
+		iscsitest.Expect[*pdu.NOPIn](i)
+		w := i.Write10(0, 1)
+		send(w, nil, 0, 0, 0x80, 1, 1, 0x18, 2, 3, 0xff)
+		r2t, _ := iscsitest.Expect[*pdu.R2T](i)
+		send(i.DataOut(r2t, 0, 0, true), pattern(512, 1), 0, 0, 0xc0, 1, 1, 0x7f, 2, 3, 0xff, 24, 27, 0xff, 32, 35, 0xff, 44, 47, 0xff)
+		good(i, w)
+		m := i.TMF(pdu.TMFAbortTaskSet, 0)
+		send(m, nil, 0, 0, 0x80, 2, 3, 0xff, 40, 47, 0xff)
+		tmfAnswer(i, m, pdu.TMFComplete)
+		send(&pdu.TextRequest{Immediate: true, Final: true, ITT: i.NextITT(), TTT: pdu.ReservedTag, CmdSN: i.CmdSN},
+			[]byte("SendTargets=All\x00"), 0, 0, 0x80, 1, 1, 0x3f, 2, 3, 0xff, 32, 47, 0xff)
+		_, data := iscsitest.Expect[*pdu.TextResponse](i)
+		require.Contains(t, string(data), testTarget)
+		send(&pdu.LogoutRequest{Immediate: true, ITT: i.NextITT(), CmdSN: i.CmdSN}, nil, 0, 0, 0x80, 2, 3, 0xff, 8, 15, 0xff, 22, 23, 0xff, 32, 47, 0xff)
+		out, _ := iscsitest.Expect[*pdu.LogoutResponse](i)
+		require.Equal(t, pdu.LogoutClosed, out.Response)
+	})
 }
 
 // RFC 7143 §4.2.2.1: outside the window, or there already: silence.
