@@ -176,16 +176,8 @@ func (t *T) restart() {
 	if err := t.r.opt.RestartHook(ctx); err != nil {
 		t.Broken("the command of --restart-hook failed: %v", err)
 	}
-	for {
-		_, err := t.r.keeper(ctx)
-		if err == nil {
-			break
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			t.Broken("the target does not serve again after the restart: %s", errText(err))
-		}
+	if _, err := t.r.waitKeeper(ctx, restartTime); err != nil {
+		t.Broken("the target does not serve again after the restart: %s", errText(err))
 	}
 	t.record(Step{Did: "the restart hook has run, and the target serves again", Elapsed: time.Since(began)})
 	for _, n := range t.nexuses {

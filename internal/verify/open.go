@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -139,15 +140,22 @@ func intersect(a, b []string) bool {
 }
 
 // unitDesignators lists what names the logical unit, best first as it is given.
+// It judges nothing: what is malformed is left out, and scsi.vpd.identification
+// says so.
 func unitDesignators(ctx context.Context, u *initiator.Unit) ([]string, error) {
-	list, err := u.Identification(ctx)
+	r, err := u.Run(ctx, initiator.InquiryVPD(initiator.VPDIdentification, 4096))
+	if err != nil || len(r.Data) < 4 {
+		return nil, err
+	}
+	body := r.Data[4:]
+	list, _ := initiator.DecodeDesignators(body[:min(len(body), int(binary.BigEndian.Uint16(r.Data[2:])))])
 	var names []string
 	for _, d := range list {
 		if d.Association == initiator.AssociationUnit {
 			names = append(names, designatorText(d))
 		}
 	}
-	return names, err
+	return names, nil
 }
 
 func designatorText(d initiator.Designator) string {

@@ -46,7 +46,7 @@ func init() {
 		Case{ID: "pr.in.capabilities.types", Title: "The type mask is true", Clause: "SPC-4 r36f 6.15.4", Level: Required,
 			Demand:      "with TMV=1 each type in the mask can be reserved, and each other one ends with INVALID FIELD IN CDB",
 			Destructive: true, needsPR: true, run: typeMask},
-		Case{ID: "pr.in.full-status", Title: "READ FULL STATUS names who has registered", Clause: "SPC-4 r36f 6.15.5, 7.6.4.6", Level: Required,
+		Case{ID: "pr.in.full-status", Title: "READ FULL STATUS names who has registered", Clause: "SPC-4 r36f 6.15.5, 7.6.4.6", Level: Recommended,
 			Demand:      "one descriptor a registration, with key, holder, type, the relative port it came through and the iSCSI port name of the initiator",
 			Destructive: true, Nexuses: 2, needsPR: true, run: fullStatus},
 		Case{ID: "pr.in.full-status.all-registrants", Title: "READ FULL STATUS shows every registrant as a holder", Clause: "SPC-4 r36f 5.13.10, 6.15.5", Level: Required,

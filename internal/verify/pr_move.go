@@ -80,7 +80,7 @@ func init() {
 			func(t *T, a, b *Nexus) {
 				a.Register(t.Key(1))
 				a.Reserve(t.Key(1), writeExclusive)
-				a.Expect(move(t.moveTo(b, t.Key(1), 0)), badList)
+				a.Expect(move(t.moveTo(b, t.Key(1), 0)), t.older(badList, badCDB))
 				a.WantReservation(t.Key(1), writeExclusive)
 			}),
 		pr(".self", "to the sender itself is refused", "a TransportID and port that are the sender's own end with INVALID FIELD IN PARAMETER LIST", Required,

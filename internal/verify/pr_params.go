@@ -37,7 +37,7 @@ func init() {
 				a, b := t.Two()
 				needSpecIPT(t, a)
 				b.Register(t.Key(2))
-				a.Expect(registerPorts(t.Key(1), t.portID(2), b.S.PortID()), badList)
+				a.Expect(registerPorts(t.Key(1), t.portID(2), b.S.PortID()), t.older(badList, badCDB))
 				b.WantKeys(t.Key(2))
 			}),
 		pr("spec-i-pt.registered-sender", "SPEC_I_PT of a registered sender is refused", lists+", table 67",
@@ -47,7 +47,7 @@ func init() {
 				needSpecIPT(t, a)
 				a.Register(t.Key(1))
 				p := initiator.PRParams{Key: t.Key(1), ServiceKey: t.Key(2), SpecIPT: []initiator.TransportID{t.portID(1)}}
-				a.Expect(out(initiator.PRRegister, 0, p), badList)
+				a.Expect(out(initiator.PRRegister, 0, p), t.older(badList, badCDB))
 				a.WantKeys(t.Key(1))
 			}),
 		pr("spec-i-pt.truncated", "A truncated list of TransportIDs is refused", lists,

@@ -204,6 +204,15 @@ func (n *Nexus) Reserve(key uint64, t initiator.PRType) {
 	}
 }
 
+// older allows another answer to targets that claim a version before SPC-4, as
+// its tables do in their notes. SPC-4 r36f tables 67 and 70.
+func (t *T) older(now, then want) want {
+	if t.r.inquiry.Version < 6 {
+		return either(now, then)
+	}
+	return now
+}
+
 // expectOr judges a service action that a target may lack: then the case is
 // skipped, because the case about the service action says so already.
 func (n *Nexus) expectOr(c initiator.Cmd, w want) initiator.Response {

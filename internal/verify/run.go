@@ -258,12 +258,56 @@ func (r *runner) tidy(ctx context.Context, t *T) {
 	for _, s := range sessions {
 		s.Close()
 	}
-	if !t.c.Destructive {
+	if !r.alive(ctx, t) || !t.c.Destructive {
 		return
 	}
 	if err := r.sweep(ctx); err != nil {
 		t.Note("cleaning up: %v", err)
 		r.report.Stopped = fmt.Sprintf("after %s: %v", t.c.ID, err)
+	}
+}
+
+// alive tells whether the target still serves after a case that went wrong. A
+// target that a case brought down is restarted, if somebody said how.
+func (r *runner) alive(ctx context.Context, t *T) bool {
+	t.mu.Lock()
+	suspect := t.res.Verdict == Fail || t.res.Verdict == Errored
+	t.mu.Unlock()
+	if !suspect {
+		return true
+	}
+	_, err := r.waitKeeper(ctx, soon)
+	if err == nil {
+		return true
+	}
+	t.Wrong("the target does not serve any more: %s", errText(err))
+	if r.opt.RestartHook != nil {
+		if err = r.opt.RestartHook(ctx); err == nil {
+			_, err = r.waitKeeper(ctx, restartTime)
+		}
+	}
+	if err != nil {
+		r.report.Stopped = fmt.Sprintf("after %s: the target does not serve any more: %s", t.c.ID, errText(err))
+		return false
+	}
+	t.Note("restarted the target")
+	return true
+}
+
+// waitKeeper logs in as the one who cleans up, as soon as that works.
+func (r *runner) waitKeeper(ctx context.Context, patience time.Duration) (*initiator.Unit, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		u, err := r.keeper(ctx)
+		if err == nil {
+			return u, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
 }
 
