@@ -113,10 +113,12 @@ func definePreempt(id, name string, cmd takeover) {
 				a.Register(t.Key(1))
 				b.Register(t.Key(2))
 				b.Reserve(t.Key(2), writeExclusive)
-				do(a, cmd(t.Key(1), t.Key(2), 0x0f), badCDB)
+				a.Expect(cmd(t.Key(1), t.Key(2), 0x0f), badCDB)
 				a.WantKeys(t.Key(1), t.Key(2))
 				a.WantReservation(t.Key(2), writeExclusive)
 				b.WantUA()
+				t.Note("who does not have the command at all answers likewise: with a type that exists it must work")
+				do(a, cmd(t.Key(1), t.Key(2), writeExclusive), good)
 			}),
 		pr(".own-key.holder", "of the holder's own key changes its reservation", "a holder that names its own key stays registered and gets the new type", 1,
 			func(t *T) {

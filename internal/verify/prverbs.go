@@ -70,6 +70,9 @@ func move(m initiator.PRMove) initiator.Cmd {
 	return initiator.PROut(initiator.PRRegisterAndMove, 0, 0, m.Marshal())
 }
 
+// fullStatusName is the one query that targets do without, and say so.
+const fullStatusName = "PERSISTENT RESERVE IN READ FULL STATUS"
+
 // observe runs a query that other cases judge; what it decodes to judges this one.
 func observe[V any](n *Nexus, name string, query func() (V, error)) V {
 	for attempt := 0; ; attempt++ {
@@ -81,7 +84,7 @@ func observe[V any](n *Nexus, name string, query func() (V, error)) V {
 		switch {
 		case ended && isUA(r) && attempt < maxAttentions:
 			continue
-		case ended && unsupported(r), ended && badCDB.ok(r):
+		case ended && name == fullStatusName && (unsupported(r) || badCDB.ok(r)):
 			n.t.record(Step{Nexus: n.Name, Did: name, Got: answer(r)})
 			n.t.Skip("%s is not implemented: %s", name, answer(r))
 		case ended:
@@ -169,7 +172,7 @@ func (n *Nexus) WantNoReservation() {
 func (n *Nexus) FullStatus() initiator.PRFullStatus {
 	ctx, cancel := n.t.within()
 	defer cancel()
-	return observe(n, "PERSISTENT RESERVE IN READ FULL STATUS", func() (initiator.PRFullStatus, error) { return n.U.ReadFullStatus(ctx) })
+	return observe(n, fullStatusName, func() (initiator.PRFullStatus, error) { return n.U.ReadFullStatus(ctx) })
 }
 
 // Capabilities reads REPORT CAPABILITIES.

@@ -197,7 +197,7 @@ func (n *Nexus) leave(ctx context.Context) {
 		return
 	}
 	n.gone = true
-	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	ctx, cancel := context.WithTimeout(ctx, min(leaveTime, n.t.r.opt.Patience))
 	defer cancel()
 	_ = n.S.Logout(ctx) // its violations are counted by the run
 }
