@@ -18,9 +18,10 @@ const (
 	digests                   // IOPS in percent of the row without digests, at least
 	atMost                    // a noted figure
 	atLeast                   // a noted figure
+	ratioSeen                 // a noted ratio to tgt, at least
 )
 
-var goals = []goal{
+var goals = append([]goal{
 	{"4k random read 1x1", ratio, 2.2},
 	{"4k random read 1x4", ratio, 6},
 	{"4k random read 1x32", ratio, 5},
@@ -45,6 +46,16 @@ var goals = []goal{
 	{groupCommit, atLeast, 4},
 	{reserved, atLeast, 95},
 	{mixedTail, atMost, 10},
+}, goalsOfOthers()...)
+
+// goalsOfOthers are the same ratios, seen by clients like those that the goals
+// were set with.
+func goalsOfOthers() []goal {
+	var all []goal
+	for _, b := range byOthers {
+		all = append(all, goal{b.name(), ratioSeen, b.goal})
+	}
+	return all
 }
 
 // judge compares the goals with the medians and with what scenes noted. What
@@ -85,5 +96,8 @@ func (g goal) measure(of map[string]map[string]sample, seen map[string]float64) 
 		return g.what + ": % of IOPS without", 100 * ours.IOPS / plain.IOPS, there && plain.IOPS > 0
 	}
 	got, ok = seen[g.what]
+	if g.kind == ratioSeen {
+		return g.what + ": IOPS against tgt", got, ok
+	}
 	return g.what, got, ok
 }

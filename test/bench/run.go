@@ -131,14 +131,14 @@ func medians(all []sample, subjects []string, rows []row) map[string]map[string]
 				}
 			}
 			if len(of) > 0 {
-				table[r.Name()][name] = median(of)
+				table[r.Name()][name] = medianOf(of)
 			}
 		}
 	}
 	return table
 }
 
-func median(of []sample) sample {
+func medianOf(of []sample) sample {
 	out := sample{Subject: of[0].Subject, Row: of[0].Row}
 	for _, s := range of {
 		if s.Error != "" {
@@ -156,9 +156,13 @@ func median(of []sample) sample {
 		for i := range of {
 			values[i] = *f(&of[i])
 		}
-		slices.Sort(values)
-		n := len(values)
-		*f(&out) = (values[(n-1)/2] + values[n/2]) / 2
+		*f(&out) = median(values)
 	}
 	return out
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
 }

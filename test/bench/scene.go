@@ -22,7 +22,7 @@ type scene struct {
 	play        func(context.Context, *stage) ([][]string, error)
 }
 
-var scenes = []scene{footprint, durable, wide, mixed}
+var scenes = []scene{others, footprint, durable, wide, mixed}
 
 // sceneSpace is what the scenes' disks take in memory, in MiB.
 const sceneSpace = 1024
