@@ -61,7 +61,7 @@ func OpenBlock(ctx context.Context, o BlockOptions) (*Block, error) {
 	b := &Block{trust: o.TrustDiscard}
 	b.init(o.Files, o.Path, fd)
 	if err := b.setUp(ctx, o); err != nil {
-		b.sys.Close(fd)
+		b.closeAll()
 		return nil, err
 	}
 	return b, nil

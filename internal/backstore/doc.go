@@ -50,8 +50,9 @@
 // range, writes with pwrite until all is written, and looks at the file's
 // length and link count. WriteDurable does the same with RWF_DSYNC when it is
 // alone, so that a FUA write does not flush the whole page cache; when others
-// are in flight it writes and joins the group commit (flush.go): one leader
-// flushes for everybody whose write completed before the flush began.
+// are in flight it writes and joins the group commit (flush.go): a leader in
+// one of two lanes flushes for everybody whose write completed before the flush
+// began.
 //
 // With direct I/O, requests that are not aligned go through bounce buffers, and
 // their edges are read, modified and written back under a range lock

@@ -10,6 +10,9 @@ import (
 // gain nothing from it: their own data dominates the flush.
 const smallDurable = 64 << 10
 
+// flushLanes is how many flushes of one medium run at once.
+const flushLanes = 2
+
 // fdio is the way to the bytes behind one descriptor; file and block stores
 // are built on it.
 type fdio struct {
@@ -33,6 +36,11 @@ type fdio struct {
 	size  atomic.Int64
 	calls inflight
 	flush committer
+	// flushing are descriptions of the same file that nothing but a flush
+	// uses, one for each lane: the kernel reports a failed writeback to each
+	// description once, so a call that shares one may take the report away
+	// from another.
+	flushing []int
 
 	durable  atomic.Int64 // WriteDurable calls inside
 	noDsync  atomic.Bool  // RWF_DSYNC is not supported here
@@ -41,7 +49,25 @@ type fdio struct {
 
 func (f *fdio) init(sys Files, path string, fd int) {
 	f.sys, f.path, f.fd = sys, path, fd
-	f.flush.init(f.fdatasync)
+	for range flushLanes {
+		if again, err := sys.Reopen(fd); err == nil {
+			f.flushing = append(f.flushing, again)
+		}
+	}
+	if len(f.flushing) == 0 { // no /proc, or no permission to read
+		f.flushing = []int{fd}
+	}
+	f.flush.init(len(f.flushing), f.fdatasync)
+}
+
+// closeAll closes the descriptors.
+func (f *fdio) closeAll() error {
+	for _, fd := range f.flushing {
+		if fd != f.fd {
+			f.sys.Close(fd) // was read from, if anything
+		}
+	}
+	return f.sys.Close(f.fd)
 }
 
 func (f *fdio) Size() int64 { return f.size.Load() }
@@ -250,12 +276,12 @@ func (f *fdio) Sync() error {
 
 // fdatasync is one flush: what the committer shares. What cannot be examined
 // cannot be trusted to have been flushed either.
-func (f *fdio) fdatasync() (err error) {
+func (f *fdio) fdatasync(lane int) (err error) {
 	if f.extends {
 		err = f.whole()
 	}
 	if err == nil {
-		err = f.sys.Fdatasync(f.fd)
+		err = f.sys.Fdatasync(f.flushing[lane])
 	}
 	if _, gone := err.(*ShrunkError); err == nil || gone {
 		return err
@@ -274,7 +300,7 @@ func (f *fdio) Close() error {
 	if !f.calls.close() {
 		return &Error{Op: "close", Path: f.path, Reason: ReasonClosed}
 	}
-	if err := f.sys.Close(f.fd); err != nil {
+	if err := f.closeAll(); err != nil {
 		return f.fail("close", err)
 	}
 	return nil

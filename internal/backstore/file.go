@@ -56,7 +56,7 @@ func OpenFile(ctx context.Context, o FileOptions) (*File, error) {
 	f := &File{preallocated: o.Preallocate}
 	f.init(o.Files, o.Path, fd)
 	if err := f.setUp(ctx, o); err != nil {
-		f.sys.Close(fd)
+		f.closeAll()
 		return nil, err
 	}
 	return f, nil

@@ -6,6 +6,8 @@ package backstore
 type Files interface {
 	Open(path string, flags int, mode uint32) (fd int, err error)
 	Close(fd int) error
+	// Reopen makes another description of the same file, for flushes only.
+	Reopen(fd int) (again int, err error)
 	// Lock takes the exclusive lock of the whole file without waiting: EAGAIN
 	// when somebody has it. It ends when the descriptor is closed, which for a
 	// killed process is when its last thread has left the kernel.

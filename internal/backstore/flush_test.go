@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -120,7 +121,8 @@ func (g *gate) before(sys string) error {
 	return nil
 }
 
-// Everybody who asks while a flush runs is served by the next one, together.
+// Everybody who asks while flushes run in both lanes is served by the next one,
+// together.
 func TestGroupCommit(t *testing.T) {
 	f, faults := faulty(t, backstore.FileOptions{})
 	synctest.Test(t, func(t *testing.T) {
@@ -129,31 +131,118 @@ func TestGroupCommit(t *testing.T) {
 		const writers = 32
 		var wg sync.WaitGroup
 		p := fillBytes('x', 128<<10) // too long for RWF_DSYNC
-		wg.Go(func() { require.NoError(t, f.WriteDurable(p, 0)) })
-		<-g.entered
-		done := 0
-		var mu sync.Mutex
+		for range 2 {
+			wg.Go(func() { require.NoError(t, f.WriteDurable(p, 0)) })
+			<-g.entered
+		}
+		var done atomic.Int32
 		for i := range writers {
 			wg.Go(func() {
 				require.NoError(t, f.WriteDurable(p[:512], int64(i)*512))
-				mu.Lock()
-				done++
-				mu.Unlock()
+				done.Add(1)
 			})
 		}
 		synctest.Wait()
-		require.Zero(t, done, "a flush that began before the write does not count")
+		require.Zero(t, done.Load(), "a flush that began before the write does not count")
 		g.leave <- struct{}{}
-		<-g.entered // the second flush has begun
+		<-g.entered // the third flush has begun
 		synctest.Wait()
-		require.Zero(t, done)
+		require.Zero(t, done.Load())
+		g.leave <- struct{}{}
 		g.leave <- struct{}{}
 		wg.Wait()
-		require.Equal(t, writers, done)
+		require.EqualValues(t, writers, done.Load())
 		faults.Before = nil
 	})
 	flushes := faults.Calls(backtest.SysFdatasync) + faults.Calls(backtest.SysPwriteDsync)
-	require.Equal(t, 2, flushes, "33 durable writes")
+	require.Equal(t, 3, flushes, "34 durable writes")
+}
+
+func TestYoungerFlushDoesNotWaitForAnOlderOne(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		first, second := make(chan struct{}), make(chan struct{})
+		faults.Before = func(sys string) error {
+			if sys != backtest.SysFdatasync {
+				return nil
+			}
+			if faults.Calls(sys) == 1 {
+				<-first
+			} else {
+				<-second
+			}
+			return nil
+		}
+		var older, younger atomic.Bool
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, f.Sync()); older.Store(true) })
+		synctest.Wait()
+		wg.Go(func() { require.NoError(t, f.Sync()); younger.Store(true) })
+		synctest.Wait()
+		close(second)
+		synctest.Wait()
+		require.True(t, younger.Load())
+		require.False(t, older.Load(), "its leader is still inside the kernel")
+		close(first)
+		wg.Wait()
+		faults.Before = nil
+	})
+}
+
+// What one lane has found is said in both, also to whose flush ended well.
+func TestFailureInOneLaneFailsTheOther(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		bad, good := make(chan struct{}), make(chan struct{})
+		faults.Before = func(sys string) error {
+			switch {
+			case sys != backtest.SysFdatasync:
+				return nil
+			case faults.Calls(sys) == 1:
+				<-bad
+				return unix.EIO
+			}
+			<-good
+			return nil
+		}
+		errs := make([]error, 2)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { errs[i] = f.Sync() })
+			synctest.Wait()
+		}
+		close(bad)
+		synctest.Wait()
+		close(good)
+		wg.Wait()
+		for _, err := range errs {
+			require.True(t, flushFailed(err), "%v", err)
+		}
+		faults.Before = nil
+	})
+}
+
+// Without descriptions of its own the flush uses the one there is.
+func TestOneLaneWhereFilesCannotBeReopened(t *testing.T) {
+	faults := &backtest.Faults{}
+	faults.From(backtest.SysReopen, 1, unix.ENOENT)
+	f := newFile(t, backstore.FileOptions{Files: faults})
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(backtest.SysFdatasync)
+		faults.Before = g.before
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { require.NoError(t, f.Sync()) })
+		}
+		<-g.entered
+		synctest.Wait()
+		require.Empty(t, g.entered)
+		g.leave <- struct{}{}
+		<-g.entered
+		g.leave <- struct{}{}
+		wg.Wait()
+		faults.Before = nil
+	})
 }
 
 // Who waits for a flush when one fails has failed too, even if an operator
@@ -175,8 +264,9 @@ func TestWaitersOfAFailedFlushFail(t *testing.T) {
 			wg.Go(func() { errs[i] = f.Sync() })
 		}
 		<-g.entered
+		<-g.entered
 		synctest.Wait()
-		// The leader fails and the latch is cleared in the same moment.
+		// One leader fails and the latch is cleared in the same moment.
 		wg.Go(func() {
 			for f.Failure() == nil {
 				runtime.Gosched()
@@ -184,12 +274,14 @@ func TestWaitersOfAFailedFlushFail(t *testing.T) {
 			f.ClearFailure()
 		})
 		g.leave <- struct{}{}
+		g.leave <- struct{}{}
 		wg.Wait()
 		for _, err := range errs {
 			require.True(t, flushFailed(err), "%v", err)
 		}
-		require.Len(t, g.entered, 0, "no second flush")
+		require.Empty(t, g.entered, "no further flush")
 		faults.Before = nil
+		f.ClearFailure() // the second one latched again
 		require.NoError(t, f.Sync())
 	})
 }

@@ -28,6 +28,12 @@ func (Kernel) Open(path string, flags int, mode uint32) (fd int, err error) {
 	return fd, err
 }
 
+// Reopen does not ask for writing: closing such a description of a block device
+// makes udev look at it again.
+func (k Kernel) Reopen(fd int) (int, error) {
+	return k.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_NOCTTY, 0)
+}
+
 func (Kernel) Close(fd int) error { return unix.Close(fd) }
 
 // Lock uses an open file description lock: flock would not collide with the

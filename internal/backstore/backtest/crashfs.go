@@ -129,6 +129,16 @@ func (c *CrashFS) Open(path string, flags int, _ uint32) (int, error) {
 	return c.add(&openFile{inode: n, path: path, flags: flags}), nil
 }
 
+func (c *CrashFS) Reopen(fd int) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, err := c.lookup(fd)
+	if err != nil {
+		return -1, err
+	}
+	return c.add(&openFile{inode: f.inode, path: f.path}), nil
+}
+
 func (c *CrashFS) Close(fd int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 const (
 	SysOpen          = "open"
 	SysClose         = "close"
+	SysReopen        = "reopen"
 	SysLock          = "lock"
 	SysLink          = "link"
 	SysRemove        = "remove"
@@ -109,6 +110,13 @@ func (f *Faults) Open(path string, flags int, mode uint32) (int, error) {
 		return -1, err
 	}
 	return f.next().Open(path, flags, mode)
+}
+
+func (f *Faults) Reopen(fd int) (int, error) {
+	if err := f.check(SysReopen); err != nil {
+		return -1, err
+	}
+	return f.next().Reopen(fd)
 }
 
 func (f *Faults) Close(fd int) error {
