@@ -132,7 +132,7 @@ func loadBare(ctx context.Context, addr string, r row, d time.Duration) (measure
 	if n == 0 {
 		return measured{}, errors.New("no reply")
 	}
-	return measured{IOs: int64(n), Took: took, P50: all[n/2], P99: all[n*99/100]}, nil
+	return measured{IOs: int64(n), Took: took, P50: all[n/2], P99: all[n*99/100], P999: all[n*999/1000], Max: all[n-1]}, nil
 }
 
 // askBare runs one connection until the deadline and returns the time of each

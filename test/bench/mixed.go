@@ -20,8 +20,9 @@ const mixedTail = "4k reads beside writes of 1 MiB and reservation commands: p99
 
 var mixed = scene{
 	title: "Mixed load",
-	note: "nas-target alone, files in memory: random reads of 4 KiB, four outstanding, of one session, while others stream " +
-		"and fence. GC pauses and goroutines are those of the whole scene.",
+	note: "Files in memory: random reads of 4 KiB, four outstanding, of one session, while others stream and fence. " +
+		"The bare protocol beside a stream of its own shows how much of the tail is the machine's. GC pauses and goroutines " +
+		"are nas-target's in the whole scene.",
 	columns: []string{"", "IOPS", "p50 µs", "p99 µs", "p99.9 µs", "max µs"},
 	play:    func(ctx context.Context, s *stage) ([][]string, error) { return s.mixedPlay(ctx) },
 }
@@ -61,12 +62,51 @@ func (s *stage) mixedPlay(ctx context.Context) ([][]string, error) {
 		lines = append(lines, []string{names[i], f0(r.IOPS), f0(l.P50), f0(l.P99), f0(l.P999), f0(l.Max)})
 	}
 	s.seen[mixedTail] = results[2].Latency.P999 / results[2].Latency.P50
+	bare, err := s.mixedBare(ctx)
+	if err != nil {
+		return lines, err
+	}
+	lines = append(lines, bare...)
 	figures, err := metricsOf(ctx, filepath.Join(dir, "data", "admin.sock"))
 	if err != nil {
 		return lines, err
 	}
 	lines = append(lines, []string{fmt.Sprintf("GC: %s runs, longest pause %s s; goroutines: %s",
 		figures["go_gc_duration_seconds_count"], figures[`go_gc_duration_seconds{quantile="1"}`], figures["go_goroutines"])})
+	return lines, nil
+}
+
+// mixedBare is the same without iSCSI and without storage: what is left of the
+// tail then belongs to the machine, whose processors all of this shares.
+func (s *stage) mixedBare(ctx context.Context) ([][]string, error) {
+	b := &bare{}
+	if err := b.start(ctx); err != nil {
+		return nil, err
+	}
+	defer b.stop()
+	reads, writes := row{4 * k, false, true, 1, 4, false}, row{m, true, false, 1, 2, false}
+	var lines [][]string
+	for _, stream := range []bool{false, true} {
+		name, streamed := "bare, alone", make(chan error, 1)
+		if stream {
+			name = "bare, beside requests of 1 MiB"
+			go func() {
+				_, err := b.load(ctx, writes, s.time+2*settle)
+				streamed <- err
+			}()
+			time.Sleep(settle)
+		} else {
+			streamed <- nil
+		}
+		r, err := b.load(ctx, reads, s.time)
+		if other := <-streamed; err == nil {
+			err = other
+		}
+		if err != nil {
+			return lines, err
+		}
+		lines = append(lines, []string{name, f0(float64(r.IOs) / r.Took.Seconds()), f0(us(r.P50)), f0(us(r.P99)), f0(us(r.P999)), f0(us(r.Max))})
+	}
 	return lines, nil
 }
 

@@ -18,6 +18,8 @@ type measured struct {
 	IOs      int64
 	Took     time.Duration
 	P50, P99 time.Duration
+	P999     time.Duration // of the bare protocol only
+	Max      time.Duration
 }
 
 // A subject is what is measured: a target, or the bare limit.
