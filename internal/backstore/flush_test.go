@@ -296,3 +296,59 @@ func TestFailedFlushOfResizeLatches(t *testing.T) {
 	require.Equal(t, int64(testSize), f.Size())
 	require.Equal(t, err, f.Sync())
 }
+
+// reportsOnce is a kernel whose writeback of some page has failed: it says so
+// once to each open file description.
+type reportsOnce struct {
+	backstore.Files
+	mu     sync.Mutex
+	told   map[int]bool
+	failed bool
+	// dsync holds a RWF_DSYNC write between the kernel's verdict and its return.
+	dsync chan struct{}
+}
+
+func (k *reportsOnce) report(fd int) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.failed || k.told[fd] {
+		return nil
+	}
+	k.told[fd] = true
+	return unix.EIO
+}
+
+func (k *reportsOnce) PwriteDsync(fd int, p []byte, off int64) (int, error) {
+	err := k.report(fd)
+	<-k.dsync
+	if err != nil {
+		return 0, err
+	}
+	return k.Files.PwriteDsync(fd, p, off)
+}
+
+func (k *reportsOnce) Fdatasync(fd int) error {
+	if err := k.report(fd); err != nil {
+		return err
+	}
+	return k.Files.Fdatasync(fd)
+}
+
+// A durable write that learns of a failed writeback keeps the news from no
+// flush beside it.
+func TestNoCallTakesTheReportOfAnother(t *testing.T) {
+	k := &reportsOnce{Files: backstore.Kernel{}, told: map[int]bool{}, dsync: make(chan struct{})}
+	f := newFile(t, backstore.FileOptions{Files: k})
+	synctest.Test(t, func(t *testing.T) {
+		k.dsync = make(chan struct{})
+		k.failed = true
+		var durable error
+		var wg sync.WaitGroup
+		wg.Go(func() { durable = f.WriteDurable(fillBytes('x', 512), 0) })
+		synctest.Wait()
+		require.True(t, flushFailed(f.Sync()), "what was written before may be lost")
+		close(k.dsync)
+		wg.Wait()
+		require.True(t, flushFailed(durable))
+	})
+}
