@@ -78,7 +78,7 @@ with what is; 5 the daemon cannot be reached.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newVerify(), newBench(), newConfig(), newVersion(),
+	root.AddCommand(newServe(), newVerify(), newBench(), newDecode(), newConfig(), newVersion(),
 		newStatus(), newPR(), newSession(), newTarget(), newLUN(), newPortal(), newInitiator(), newLog())
 	for _, c := range buildOnly {
 		root.AddCommand(c())

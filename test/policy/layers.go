@@ -31,7 +31,8 @@ var layers = map[string][]string{
 	"internal/config/importer":        {"internal/config", "internal/config/importer/nohome", "internal/plain"},
 	"internal/config/importer/nohome": nil,
 	"internal/metrics":                {"internal/iscsi", "internal/scsi", "internal/pr", "internal/plain"},
-	"cmd/nas-target":                  {"internal/daemon", "internal/config", "internal/config/importer", "internal/admin", "internal/plain", "internal/initiator", "internal/load", "internal/service", "internal/verify"},
+	"cmd/nas-target":                  {"internal/daemon", "internal/config", "internal/config/importer", "internal/decode", "internal/admin", "internal/plain", "internal/initiator", "internal/load", "internal/service", "internal/verify"},
+	"internal/decode":                 {"internal/initiator", "internal/iscsi/pdu", "internal/plain", "internal/pr", "internal/scsi"},
 	"internal/daemon":                 {"internal/admin", "internal/audit", "internal/backstore", "internal/config", "internal/iscsi", "internal/iscsi/pdu", "internal/isns", "internal/metrics", "internal/plain", "internal/pool", "internal/pr", "internal/pr/prstore", "internal/scsi"},
 }
 
@@ -71,6 +72,8 @@ var fences = []fence{
 		"the daemon is told its sockets and asked whether it lives; who started it is the command's affair"},
 	{"github.com/danielgtaylor/huma", []string{"internal/admin"},
 		"HTTP stays in the admin API"},
+	{"github.com/gopacket/gopacket", []string{"internal/decode"},
+		"captures of networks are the decoder's; what serves disks never reads one"},
 	{"github.com/gostor/gotgt/pkg/config", []string{"internal/config/importer"},
 		"the importer reads gotgt's file through gotgt's own parser"},
 	{"golang.org/x/sys", []string{"internal/backstore", "internal/daemon", "internal/iscsi", "internal/pr/prstore", "internal/load", "internal/initiator", "internal/service", "internal/socket", "cmd/nas-target"},
