@@ -206,7 +206,7 @@ func (u *Unit) attach(it *IT) *itl {
 			old.drainInto(d, nil)
 		}
 	}
-	if d.left > 1 {
+	if d.waits() {
 		x.hold.Store(h)
 	}
 	d.leave()

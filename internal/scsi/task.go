@@ -189,6 +189,13 @@ type drain struct {
 	done func() // called once, when left reaches zero
 }
 
+// waits reports whether calls have yet to return, to whoever holds one place.
+func (d *drain) waits() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.left > 1
+}
+
 func (d *drain) leave() {
 	d.mu.Lock()
 	d.left--
