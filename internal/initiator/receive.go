@@ -9,6 +9,9 @@ func (s *Session) receive(c *Conn, p *PDU) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.Err() != nil {
+		return // it was read before the connection ended, and nobody waits for it
+	}
 	before := s.window
 	s.window.update(p, &c.last, s.cmdSN, c.report)
 	if s.window != before {

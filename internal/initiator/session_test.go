@@ -242,6 +242,30 @@ func TestAbortedTaskEndsAndMayNotAnswer(t *testing.T) {
 	require.Contains(t, rulesOf(s.Violations()), RuleAfterAbort)
 }
 
+// What was read before a connection was broken, and is looked at afterwards, is
+// no fault of the target's.
+func TestAnswerToABrokenConnection(t *testing.T) {
+	f := newFake(t)
+	answered := make(chan struct{})
+	f.handle = func(c *fakeConn, p *PDU) bool {
+		if p.Opcode() == OpSCSICommand {
+			c.send(reply(OpSCSIResponse, p)) // returns when it is read
+			close(answered)
+			return true
+		}
+		return false
+	}
+	s := f.dial(f.config())
+	s.Conns()[0].Pause()
+	task, err := s.Unit(0).Start(t.Context(), TestUnitReady())
+	require.NoError(t, err)
+	<-answered
+	s.Reset()
+	_, err = task.Wait(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	require.Empty(t, s.Violations())
+}
+
 // A LOGICAL UNIT RESET ends what came before it on that unit, and nothing else.
 func TestResetEndsOnlyItsOwnTasks(t *testing.T) {
 	f := newFake(t)
