@@ -194,8 +194,12 @@ func (r *runner) occupied(ctx context.Context, u *initiator.Unit) error {
 		r.report.Notes = append(r.report.Notes, "PERSISTENT RESERVE IN READ KEYS: "+answer(res)+"; who has registered cannot be seen")
 		return nil
 	}
-	if err != nil {
+	if err != nil && isTransport(err) {
 		return fmt.Errorf("READ KEYS: %w", err)
+	}
+	if err != nil {
+		r.report.Notes = append(r.report.Notes, "PERSISTENT RESERVE IN READ KEYS is malformed: "+errText(err)+"; who has registered cannot be seen")
+		return nil
 	}
 	var others []uint64
 	for _, key := range k.Keys {

@@ -223,6 +223,7 @@ func windowsFailover(t *T) {
 			n.Expect(reserve(key, writeRegistrants), good)
 		}
 		t.inTime(fmt.Sprintf("the move to node %d", i+1), began)
+		n.WantReservation(key, writeRegistrants)
 		if last != nil {
 			n.Holds(t.LBA(0), last, "what the node before wrote")
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"nas-target/internal/initiator"
 )
@@ -204,7 +205,12 @@ func casRace(t *T) {
 	var wg sync.WaitGroup
 	for i, n := range []*Nexus{a, b} {
 		wg.Go(func() {
+			began := time.Now()
 			for done := 0; done < steps; {
+				if time.Since(began) > t.r.opt.Patience {
+					problems[i] = fmt.Sprintf("only %d of %d steps succeeded in %v", done, steps, t.r.opt.Patience)
+					return
+				}
 				r, err := n.try(n.Read(lba, 1))
 				if err != nil || !r.Good() {
 					problems[i] = fmt.Sprintf("READ: %s %v", answer(r), err)
