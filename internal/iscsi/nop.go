@@ -91,6 +91,30 @@ func (c *conn) tellWindow() {
 	c.echo(&pdu.NOPIn{ITT: pdu.ReservedTag, TTT: pdu.ReservedTag, StatSN: c.statSN}, nil)
 }
 
+// Connections are looked after at moments that are a slot apart: so many of them
+// in an interval, but no longer apart than maxSlot.
+const (
+	pingSlots = 8
+	maxSlot   = time.Second
+)
+
+// lookAfter has tick run at the moment before d is over, together with those of
+// other connections: waking a processor costs far more than a ping does.
+func (c *conn) lookAfter(d time.Duration) {
+	now := time.Duration(c.now)
+	c.ping.timer.Reset(slotBefore(now, d, c.srv.pings.Load().slot()) - now)
+}
+
+// slot is the time between two moments.
+func (p *pings) slot() time.Duration {
+	return max(min(p.interval/pingSlots, p.timeout/pingSlots, maxSlot), 1)
+}
+
+// slotBefore is the last multiple of slot up to now+d, but later than now.
+func slotBefore(now, d, slot time.Duration) time.Duration {
+	return max((now+d)/slot, now/slot+1) * slot
+}
+
 // tick looks after the connection's timers. It runs in the role.
 func (c *conn) tick() {
 	if c.quiet() {
@@ -106,7 +130,7 @@ func (c *conn) tick() {
 		c.lastData = c.now
 		c.in.since.CompareAndSwap(since, min(since, 1)*c.now)
 		c.ping.sent = c.now
-		c.ping.timer.Reset(next)
+		c.lookAfter(next)
 		return
 	}
 	switch {
@@ -125,12 +149,12 @@ func (c *conn) tick() {
 	case c.ping.open:
 		next = min(next, pings.timeout-waited)
 	case pings.none: // the other timers go on
-	case quiet >= pings.interval:
+	case quiet > pings.interval-pings.slot():
 		c.sendPing()
 		next = min(next, pings.timeout)
 	default:
 		next -= quiet
 	}
 	c.giveBack()
-	c.ping.timer.Reset(next)
+	c.lookAfter(next)
 }
