@@ -173,6 +173,11 @@ func (t *T) restart() {
 	ctx, cancel := context.WithTimeout(t.ctx, 2*restartTime)
 	defer cancel()
 	began := time.Now()
+	// A target that shuts down in order waits for its initiators.
+	for _, n := range t.nexuses {
+		n.leave(ctx)
+	}
+	t.r.dismiss()
 	if err := t.r.opt.RestartHook(ctx); err != nil {
 		t.Broken("the command of --restart-hook failed: %v", err)
 	}
@@ -180,8 +185,4 @@ func (t *T) restart() {
 		t.Broken("the target does not serve again after the restart: %s", errText(err))
 	}
 	t.record(Step{Did: "the restart hook has run, and the target serves again", Elapsed: time.Since(began)})
-	for _, n := range t.nexuses {
-		n.gone = true
-		n.S.Close()
-	}
 }

@@ -41,12 +41,22 @@ func (r *runner) keeper(ctx context.Context) (*initiator.Unit, error) {
 		if err == nil {
 			return u, nil
 		}
-		r.janitor.Close()
-		r.janitor = nil
+		r.dismiss()
 		if fresh || ctx.Err() != nil {
 			return nil, err
 		}
 	}
+}
+
+// dismiss ends that session.
+func (r *runner) dismiss() {
+	if r.janitor == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(leaveTime, r.opt.Patience))
+	defer cancel()
+	_ = r.janitor.Logout(ctx)
+	r.janitor = nil
 }
 
 // open learns whom it talks to, and refuses what must not be done.

@@ -96,11 +96,7 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	copy(r.run[:], seed[:3])
 	r.tag = binary.BigEndian.Uint16(seed[3:])
 	r.report = Report{Began: time.Now(), Suites: map[string]Count{}, Cases: []Result{}}
-	defer func() {
-		if r.janitor != nil {
-			r.janitor.Close()
-		}
-	}()
+	defer r.dismiss()
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}

@@ -222,7 +222,7 @@ func keyName(k uint64) string {
 	case ours(k):
 		return fmt.Sprintf("K%d", k&0xffff)
 	}
-	return fmt.Sprintf("%#016x", k)
+	return fmt.Sprintf("0x%016x", k)
 }
 
 func keyNames(keys []uint64) string {

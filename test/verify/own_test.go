@@ -178,7 +178,7 @@ func TestInterrupted(t *testing.T) {
 	o := ownDaemon(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	report, err := verify.Run(ctx, verify.Options{
-		Paths: o.paths, Cases: matching(t, "pr.* fencing.*"), Destructive: true, Offset: -1,
+		Paths: o.paths, Cases: matching(t, "pr.register.* fencing.race.preempt"), Destructive: true, Offset: -1,
 		Began: func(c verify.Case, _, _ int) {
 			if c.ID == "fencing.race.preempt" {
 				time.AfterFunc(300*time.Millisecond, cancel)
