@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,12 @@ disks are the same notice nothing. If anything fails, what ran goes on.
 		if err != nil {
 			return admin.ConfigChange{}, err
 		}
-		return c.ApplyConfig(ctx, "", in)
+		var change admin.ConfigChange
+		err = newWaiting(os.Stderr).while(ctx, workOf(c), func() (err error) {
+			change, err = c.ApplyConfig(ctx, "", in)
+			return err
+		})
+		return change, err
 	}, changeTable)
 }
 

@@ -175,8 +175,11 @@ func (n editNoun) run(c *cobra.Command, verb, name, question string) error {
 		if question != "" && !confirmed(c.InOrStdin(), c.OutOrStdout(), question) {
 			return &codedError{exitRefused, fmt.Errorf("nothing was changed")}
 		}
-		change, err := client.EditConfig(ctx, now.Version, e)
-		if err != nil {
+		var change admin.ConfigChange
+		if err := newWaiting(c.ErrOrStderr()).while(ctx, workOf(client), func() (err error) {
+			change, err = client.EditConfig(ctx, now.Version, e)
+			return err
+		}); err != nil {
 			return err
 		}
 		form, _ := c.Flags().Lookup("output").Value.(*form)

@@ -31,6 +31,9 @@ const (
 	maxAnswer = 64 << 20
 	// askTime bounds one question.
 	askTime = 30 * time.Second
+	// changeTime bounds a change of the configuration, which may have disks to
+	// preallocate.
+	changeTime = time.Hour
 )
 
 // NewClient talks to the daemon behind the socket.
@@ -189,7 +192,11 @@ func items[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 }
 
 func (c *Client) do(ctx context.Context, method, path, ifMatch string, body, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	return c.doWithin(ctx, askTime, method, path, ifMatch, body, into)
+}
+
+func (c *Client) doWithin(ctx context.Context, limit time.Duration, method, path, ifMatch string, body, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, ifMatch, body)
 	if err != nil {

@@ -24,7 +24,7 @@ func (c *Client) ApplyConfig(ctx context.Context, version string, in Candidate) 
 		version = etag(version)
 	}
 	var out ConfigChange
-	return out, c.do(ctx, http.MethodPost, "/v1/config/apply", version, in, &out)
+	return out, c.doWithin(ctx, changeTime, http.MethodPost, "/v1/config/apply", version, in, &out)
 }
 
 // EditConfig makes, changes or removes one thing, if the configuration that
@@ -47,5 +47,5 @@ func (c *Client) EditConfig(ctx context.Context, version string, e ConfigEdit) (
 		}
 	}
 	var out ConfigChange
-	return out, c.do(ctx, method, path, etag(version), body, &out)
+	return out, c.doWithin(ctx, changeTime, method, path, etag(version), body, &out)
 }

@@ -23,6 +23,7 @@ type Overview struct {
 	Sessions int       `json:"sessions"`
 	Commands int       `json:"commands" doc:"under way"`
 	Oldest   *Waiting  `json:"oldest,omitempty" doc:"the command that is under way longest"`
+	Work     []Work    `json:"work,omitempty" doc:"what takes long and is under way"`
 }
 
 // Waiting is a command under way, and whose it is.
@@ -44,7 +45,7 @@ const (
 func overview(s Status) Overview {
 	o := Overview{
 		Time: s.Time, Version: s.Version, PID: s.PID, Started: s.Started, DataDir: s.DataDir, Ready: s.Ready,
-		Health: HealthOK, Problems: problems(s), Portals: s.Portals, LUNs: luns(s), Targets: len(s.Targets), Sessions: len(s.Sessions),
+		Health: HealthOK, Work: s.Work, Problems: problems(s), Portals: s.Portals, LUNs: luns(s), Targets: len(s.Targets), Sessions: len(s.Sessions),
 	}
 	for i := range s.Sessions {
 		x := &s.Sessions[i]

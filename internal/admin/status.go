@@ -12,10 +12,20 @@ type Status struct {
 	Ready    bool      `json:"ready" doc:"every configured LUN and portal is served"`
 	Problems []Problem `json:"problems" doc:"what the daemon itself found wrong"`
 	LogLevel string    `json:"log_level" enum:"debug,info,warn,error"`
+	Work     []Work    `json:"work"`
 
 	Portals  []Portal  `json:"portals"`
 	Targets  []Target  `json:"targets"`
 	Sessions []Session `json:"sessions"`
+}
+
+// Work is something that takes long.
+type Work struct {
+	LUN   string    `json:"lun"`
+	What  string    `json:"what" enum:"preallocate"`
+	Done  int64     `json:"done" doc:"bytes"`
+	Total int64     `json:"total" doc:"bytes"`
+	Since time.Time `json:"since"`
 }
 
 // Severity ranks problems and findings.

@@ -49,7 +49,7 @@ func OpenFile(ctx context.Context, o FileOptions) (*File, error) {
 	if o.Path == "" || o.Size < 0 {
 		return nil, &Error{Op: "open", Path: o.Path, Reason: ReasonBadOption, Err: errors.New("path is empty or size is negative")}
 	}
-	fd, err := openOrCreate(o)
+	fd, err := openOrCreate(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (o FileOptions) flags() int {
 
 // openOrCreate tries more than once because another process may create or
 // remove the file in between. (A link to nowhere exists and does not open.)
-func openOrCreate(o FileOptions) (fd int, err error) {
+func openOrCreate(ctx context.Context, o FileOptions) (fd int, err error) {
 	for range 3 {
 		fd, err = o.Files.Open(o.Path, o.flags(), 0)
 		if err == nil {
@@ -86,7 +86,7 @@ func openOrCreate(o FileOptions) (fd int, err error) {
 		case err != unix.ENOENT:
 			return -1, &Error{Op: "open", Path: o.Path, Reason: ReasonIO, Err: err}
 		}
-		if err := create(o); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := create(ctx, o); err != nil && !errors.Is(err, unix.EEXIST) {
 			return -1, err
 		}
 	}
@@ -96,7 +96,7 @@ func openOrCreate(o FileOptions) (fd int, err error) {
 // create makes the file under no name, gives it its size and only then its
 // name, so that a crash leaves nothing or all of it. Where unnamed files do
 // not exist the name comes first.
-func create(o FileOptions) error {
+func create(ctx context.Context, o FileOptions) error {
 	if o.Size == 0 {
 		return &Error{Op: "create", Path: o.Path, Reason: ReasonSizeMissing}
 	}
@@ -108,7 +108,7 @@ func create(o FileOptions) error {
 		fd, err = o.Files.Open(o.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 	}
 	if err == nil {
-		err = fill(o, fd, dir, &named)
+		err = fill(ctx, o, fd, dir, &named)
 		if cerr := o.Files.Close(fd); err == nil {
 			err = cerr
 		}
@@ -123,8 +123,8 @@ func create(o FileOptions) error {
 }
 
 // fill gives a new file its size and its name and makes both durable.
-func fill(o FileOptions, fd int, dir string, named *bool) error {
-	if err := allocate(o, fd); err != nil {
+func fill(ctx context.Context, o FileOptions, fd int, dir string, named *bool) error {
+	if err := allocate(ctx, o, fd); err != nil {
 		return err
 	}
 	if err := o.Files.Fsync(fd); err != nil {
@@ -139,9 +139,9 @@ func fill(o FileOptions, fd int, dir string, named *bool) error {
 	return syncDir(o.Files, dir)
 }
 
-func allocate(o FileOptions, fd int) error {
+func allocate(ctx context.Context, o FileOptions, fd int) error {
 	if o.Preallocate {
-		return o.Files.Fallocate(fd, 0, 0, o.Size)
+		return preallocate(ctx, o.Files, fd, 0, 0, o.Size)
 	}
 	return o.Files.Ftruncate(fd, o.Size)
 }
@@ -190,7 +190,7 @@ func (f *File) setUp(ctx context.Context, o FileOptions) error {
 	f.size.Store(size)
 	f.whole, f.extends, f.unit = f.checkWhole, true, 1
 	if o.Preallocate && st.Allocated < size {
-		if err := f.sys.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, size); err != nil {
+		if err := preallocate(ctx, f.sys, f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, size); err != nil {
 			return f.fail("preallocate", err)
 		}
 	}
@@ -329,7 +329,7 @@ func (f *File) lengthen(old, n int64) error {
 	if !f.preallocated {
 		return f.sys.Ftruncate(f.fd, n)
 	}
-	err := f.sys.Fallocate(f.fd, 0, old, n-old)
+	err := preallocate(context.Background(), f.sys, f.fd, 0, old, n)
 	if err != nil {
 		// A disk that fills up on the way leaves the file longer by a part,
 		// and the next start would refuse its size. Nothing lives there yet.

@@ -76,6 +76,7 @@ type Daemon struct {
 	operators   Operators
 	operatorsMu sync.Mutex // guards operators.Source, which who replaces it may read without
 	retiring    retiring
+	works       works
 
 	sockets sockets
 	ready   atomic.Bool

@@ -54,7 +54,9 @@ func (d *Daemon) openUnit(ctx context.Context, c *config.LUN) (*unit, error) {
 			return nil, err
 		}
 	}
-	store, err := backstore.Open(ctx, c.Backstore, options)
+	opening, opened := d.preallocating(ctx, c.Name)
+	store, err := backstore.Open(opening, c.Backstore, options)
+	opened()
 	if err != nil {
 		return nil, err
 	}
