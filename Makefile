@@ -33,8 +33,9 @@ test: setup ## all tests under the race detector, conformance and interoperabili
 	@$(GO) run ./test/gotest -race -count=1 -p $(P) -timeout $(TIMEOUT) $(PKGS)
 
 .PHONY: check
-check: ## go vet, staticcheck, formatting and the repository's rules, known vulnerabilities
+check: ## go vet, staticcheck, formatting and the repository's rules, known vulnerabilities, the other machine
 	$(GO) test -count=1 ./test/policy
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/nas-target
 	@test/vulncheck
 
 .PHONY: race
@@ -111,6 +112,10 @@ kill: export FENCED_KILLS ?= 500
 kill: export WRITE_KILLS ?= 500
 kill: ## campaign: kill the daemon, see what it acknowledged (KILLS=1000)
 	$(SIM) ./test/sim/kill
+
+.PHONY: apply
+apply: ## campaign: random configurations under load, good and bad ones (APPLIES=500)
+	$(GO) test -race -count=1 -timeout 1h -v -run 'TestRandomApplies' ./internal/daemon -applies $(or $(APPLIES),500)
 
 .PHONY: crash
 crash: export CRASHES ?= 10000

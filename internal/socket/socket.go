@@ -46,7 +46,8 @@ func result(n, _ uintptr, e unix.Errno) (int, error) {
 // will again.
 func Writable(fd int) bool {
 	p := unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
-	n, err := result(unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&p)), 1, 0))
+	var now unix.Timespec // arm64 has no poll
+	n, err := result(unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0))
 	return n > 0 || err != nil && err != unix.EINTR
 }
 
