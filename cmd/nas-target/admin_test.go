@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,10 @@ func TestTables(t *testing.T) {
 	c.Now.Sessions[3].Commands = 31
 	golden(t, "session_list", printed(func(w io.Writer) { sessionTable(w, c.Status(t.Context()).Sessions, now) }))
 	golden(t, "session_show", printed(func(w io.Writer) { sessionShow(w, c.Status(t.Context()).Sessions[3], now) }))
+	proven := slices.Clone(c.Status(t.Context()).Sessions)
+	proven[0].User = "node1"
+	golden(t, "session_list_chap", printed(func(w io.Writer) { sessionTable(w, proven, now) }))
+	golden(t, "session_show_chap", printed(func(w io.Writer) { sessionShow(w, proven[0], now) }))
 	golden(t, "target_list", printed(func(w io.Writer) { targetTable(w, c.Now.Targets) }))
 	golden(t, "target_show", printed(func(w io.Writer) { targetShow(w, c.Now.Targets[0]) }))
 	golden(t, "portal_list", printed(func(w io.Writer) { portalTable(w, c.Now.Portals) }))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,19 @@ func newSessionList() *cobra.Command {
 }
 
 func sessionTable(w io.Writer, all []admin.Session, now time.Time) {
-	t := newTable([]string{"ID", "HOST", "FROM", "TO", "SINCE", "BUSY", "OLDEST COMMAND"}, "HOST", "FROM", "OLDEST COMMAND")
+	header := []string{"ID", "HOST", "FROM", "TO", "SINCE", "BUSY", "OLDEST COMMAND"}
+	// Room is scarce: who proved to be whom has a column where anybody had to.
+	proven := slices.ContainsFunc(all, func(s admin.Session) bool { return s.User != "" })
+	if proven {
+		header = slices.Insert(header, 2, "USER")
+	}
+	t := newTable(header, "HOST", "USER", "FROM", "OLDEST COMMAND")
 	for _, s := range all {
-		t.row(s.ID, s.Host, s.Address, to(s), when(s.Since, now), fmt.Sprint(s.Commands), oldest(s.Oldest))
+		cells := []string{s.ID, s.Host, s.Address, to(s), when(s.Since, now), fmt.Sprint(s.Commands), oldest(s.Oldest)}
+		if proven {
+			cells = slices.Insert(cells, 2, dash(s.User))
+		}
+		t.row(cells...)
 	}
 	t.print(w, "")
 }

@@ -46,6 +46,11 @@ func (v *view) admits(i iscsi.InitiatorInfo) *row {
 	return nil
 }
 
+// proven reports whether an initiator proved what the row asks for.
+func (r *row) proven(i iscsi.InitiatorInfo) bool {
+	return r.who.CHAP.User == "" || r.who.CHAP.User == i.User
+}
+
 func (r *row) fits(i iscsi.InitiatorInfo) bool {
 	if r.who.Name != config.AnyInitiator && r.who.Name != i.Name {
 		return false

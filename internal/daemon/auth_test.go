@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"nas-target/internal/config"
 	"nas-target/internal/initiator"
+	"nas-target/internal/iscsi"
+	"nas-target/internal/scsi"
 )
 
 const (
@@ -62,6 +65,20 @@ func TestCHAP(t *testing.T) {
 	require.NoError(t, login("both", &initiator.CHAP{User: "node1", Secret: nodeSecret}), "an initiator need not ask who we are")
 	require.NoError(t, login("none", nil))
 
+	// Who somebody proved to be is told.
+	users := map[string]string{}
+	for name, c := range map[string]*initiator.CHAP{"one": {User: "node1", Secret: nodeSecret}, "none": nil} {
+		conf := dialConfig(d, "iqn.2026-11.test:"+name)
+		conf.CHAP = c
+		s, err := initiator.Dial(t.Context(), conf)
+		require.NoError(t, err)
+		defer s.Close()
+	}
+	for _, s := range d.sessions().list {
+		users[s.Host] = s.User
+	}
+	require.Equal(t, map[string]string{"one": "node1", "none": ""}, users)
+
 	for name, x := range map[string]struct {
 		who  string
 		chap *initiator.CHAP
@@ -102,6 +119,29 @@ func TestCHAPAlgorithmsAreAPolicy(t *testing.T) {
 		require.NoError(t, err, algorithm)
 		require.NoError(t, s.Logout(t.Context()))
 	}
+}
+
+// A proof that is asked for after a login began, and before it is in, is asked
+// for: nobody slips in between two configurations.
+func TestProofAskedForMeanwhile(t *testing.T) {
+	const open = "\n  - name: " + testTarget + "\n    initiators: [{name: iqn.2026-11.test:one%s}]\n"
+	view := func(proof string) *view {
+		conf := parse(t, t.TempDir(), fmt.Sprintf(open, proof))
+		return newView(&conf.Targets[0], conf, nil, proofs{})
+	}
+	home := newTarget(view(""))
+	who := iscsi.InitiatorInfo{ConnInfo: iscsi.ConnInfo{TPGT: 1}, Name: "iqn.2026-11.test:one"}
+	owed, refused := home.node().Authorize(who)
+	require.Nil(t, refused)
+	require.Nil(t, owed)
+	home.show(view(", chap: {user: node1}"))
+	nexus := scsi.Nexus{Initiator: "i", Target: home.device.Ports()[0].Name}
+	_, err := home.attach(nexus, who)
+	require.Error(t, err)
+	who.User = "node1"
+	g, err := home.attach(nexus, who)
+	require.NoError(t, err)
+	g.Detach()
 }
 
 // MD5 is allowed because Windows needs it, and said to be.

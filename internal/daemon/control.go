@@ -87,7 +87,7 @@ func session(x *iscsi.SessionState, n pr.Nexus) admin.Session {
 	s := admin.Session{
 		ID: strconv.FormatUint(x.ID, 10), Initiator: plain.Text(n.Initiator), Host: plain.Text(audit.Host(n.Initiator)),
 		Alias: plain.Text(x.Alias), ISID: "0x" + x.ISID.String(), TSIH: x.TSIH, Target: n.Target, Since: x.Started,
-		Connections: len(x.Conns),
+		User: plain.Text(x.User), Connections: len(x.Conns),
 	}
 	for i := range x.Conns {
 		k := &x.Conns[i]

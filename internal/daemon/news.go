@@ -122,7 +122,11 @@ func (n *news) iscsi() *iscsi.Events {
 				zap.String("portal", i.Portal), zap.Stringer("answer", err.Status), zap.String("why", string(err.Reason)), zap.NamedError("cause", err.Err))
 		},
 		SessionUp: func(s iscsi.SessionInfo) {
-			n.log.Log(sessionLevel(s), "session up", sessionFields(s)...)
+			fields := sessionFields(s)
+			if s.User != "" {
+				fields = append(fields, zap.String("user", plain.Text(s.User)))
+			}
+			n.log.Log(sessionLevel(s), "session up", fields...)
 		},
 		SessionDown: func(s iscsi.SessionInfo, why iscsi.Reason) {
 			n.log.Log(sessionLevel(s), "session down", append(sessionFields(s), zap.String("why", string(why)))...)

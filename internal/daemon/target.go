@@ -38,7 +38,6 @@ type guest struct {
 	*scsi.IT
 	home *target
 	who  iscsi.InitiatorInfo
-	user string      // that it had to prove to be
 	sees scsi.LUNMap // guarded by home.mu
 }
 
@@ -127,7 +126,7 @@ func (t *target) show(v *view) (out []*guest) {
 	for g := range t.guests {
 		r := v.admits(g.who)
 		var sees scsi.LUNMap
-		if r != nil && slices.Contains(v.groups, g.who.TPGT) && (r.who.CHAP.User == "" || r.who.CHAP.User == g.user) {
+		if r != nil && slices.Contains(v.groups, g.who.TPGT) && r.proven(g.who) {
 			sees = r.luns
 		} else {
 			out = append(out, g)
@@ -156,10 +155,11 @@ func (t *target) attach(n scsi.Nexus, i iscsi.InitiatorInfo) (iscsi.Target, erro
 	defer t.mu.Unlock()
 	v := t.view.Load()
 	r := v.admits(i)
-	if r == nil || !slices.Contains(v.groups, i.TPGT) {
+	// The view may be another one than that which said what to prove.
+	if r == nil || !slices.Contains(v.groups, i.TPGT) || !r.proven(i) {
 		return nil, errNotListed()
 	}
-	g := &guest{IT: t.device.Attach(n, r.luns), home: t, who: i, user: r.who.CHAP.User, sees: r.luns}
+	g := &guest{IT: t.device.Attach(n, r.luns), home: t, who: i, sees: r.luns}
 	g.SetPeer(i.Remote.String())
 	t.guests[g] = struct{}{}
 	return g, nil

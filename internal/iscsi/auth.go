@@ -58,6 +58,7 @@ type authentication struct {
 	need *Auth
 	chap *chap // chosen
 	done bool
+	user string // that the initiator proved to be
 }
 
 func (a *authentication) require(need *Auth) { a.need = need }
@@ -91,7 +92,10 @@ func (a *authentication) step(l *login, offer pdu.Text) (pdu.Text, *LoginError) 
 		return reply, nil
 	}
 	more, done, err := a.chap.step(offer)
-	a.done = a.done || done
+	if done {
+		a.done = true
+		a.user, _ = offer.Get("CHAP_N")
+	}
 	return append(reply, more...), err
 }
 

@@ -259,6 +259,7 @@ func TestLoginLimits(t *testing.T) {
 		// The eight time out; then it is somebody else's turn.
 		waits.Login(testTarget, "")
 		ping(waits)
+		synctest.Wait()
 		r.from(1).Closed() // three from there said nothing
 		r.requireSaw(ReasonLoginBackOff)
 		for range 3 {

@@ -16,6 +16,7 @@ type SessionInfo struct {
 	ISID      pdu.ISID
 	Initiator string
 	Alias     string // of the initiator; not trustworthy
+	User      string // CHAP user that it proved to be on the leading connection; "" if it proved nothing
 	Target    string // "" for discovery without a name
 	TPGT      uint16
 	Discovery bool
@@ -52,7 +53,7 @@ type ConnState struct {
 func (s *session) info() SessionInfo {
 	return SessionInfo{
 		ID: s.id, TSIH: s.tsih, ISID: s.key.isid,
-		Initiator: s.key.initiator, Alias: s.initiator.Alias,
+		Initiator: s.key.initiator, Alias: s.initiator.Alias, User: s.initiator.User,
 		Target: s.key.target, TPGT: s.key.tpgt, Discovery: s.discovery(),
 		Params: *s.params, Started: s.started,
 	}

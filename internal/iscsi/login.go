@@ -315,6 +315,7 @@ func (l *login) finish(reply pdu.Text) (*conn, *LoginError) {
 	if kerr := l.keys.complete(); kerr != nil {
 		return nil, &LoginError{Status: kerr.Status, Reason: Reason(kerr.Reason), Err: kerr}
 	}
+	l.info.User = l.auth.user
 	params := l.keys.params
 	c := l.srv.newConn(l.nc, l.info.ConnInfo, &params)
 	c.cid = l.first.CID

@@ -89,11 +89,12 @@ type Node struct {
 }
 
 // InitiatorInfo is what is known of who logs in. The name is what the
-// initiator claims; it is proven only if Authorize asked for proof.
+// initiator claims; what is proven, if Authorize asked for proof, is the user.
 type InitiatorInfo struct {
 	ConnInfo
 	Name      string
 	Alias     string
+	User      string // CHAP user that it proved to be; "" if it proved nothing, or not yet
 	ISID      pdu.ISID
 	Discovery bool
 }

@@ -11,7 +11,8 @@ function oldest(c) {
 function row(s) {
   return el("tr", { key: s.id },
     el("th", { scope: "row", title: s.initiator }, s.host,
-      el("small", { class: "below" }, el("code", { title: s.isid }, tail(s.isid)), s.alias && s.alias !== s.host && " " + s.alias)),
+      el("small", { class: "below" }, el("code", { title: s.isid }, tail(s.isid)), s.alias && s.alias !== s.host && " " + s.alias),
+      s.user && el("small", { class: "below" }, "CHAP user " + s.user)),
     cell("from", el("span", { class: "address" }, s.address || "–"), el("small", { class: "address below" }, "to ", s.target ? s.portal : "discovery")),
     cell("since", el("span", { class: "address" }, when(s.since))),
     cell("oldest command", oldest(s.oldest), s.commands > 1 && el("small", {}, " of " + s.commands)),
