@@ -34,7 +34,7 @@ func (c *control) Status(context.Context) admin.Status {
 	now := time.Now()
 	s := admin.Status{
 		Time: now, Version: Version, PID: os.Getpid(), Started: d.started, DataDir: d.dir.root,
-		Ready: d.ready.Load() && state.complete(), Problems: d.problems(), LogLevel: d.logLevel(),
+		Ready: d.ready.Load() && state.complete(), Problems: d.problems(), LogLevel: d.logLevel(), Work: d.works.list(),
 	}
 	seen := d.sessions()
 	s.Sessions = seen.list
