@@ -122,7 +122,7 @@ func init() {
 				survives(t, func(a *Nexus, data []byte) {
 					r := a.Do(initiator.Write16(t.LBA(0), data, t.BlockSize(), initiator.FUA))
 					if badCDB.ok(r) || unsupported(r) {
-						t.Skip("FUA is not implemented: %s", answer(r))
+						t.Absent("FUA is not implemented: %s", answer(r))
 					}
 					if !r.Good() {
 						t.Broken("WRITE (16) with FUA: %s", answer(r))
@@ -137,7 +137,7 @@ func init() {
 				m, err := initiator.DecodeMode6(r.Data)
 				p, ok := m.Find(initiator.PageCaching, 0)
 				if !r.Good() || err != nil || !ok || len(p.Raw) < 3 || p.Raw[2]&0x04 != 0 {
-					t.Skip("the target has a write cache (WCE=1), or does not say")
+					t.Absent("the target has a write cache (WCE=1), or does not say")
 				}
 				survives(t, func(a *Nexus, data []byte) { a.Must(a.Write(t.LBA(0), data)) })
 			}),
@@ -148,7 +148,7 @@ func init() {
 func kept(t *T, aptpl bool) (a, b *Nexus) {
 	a, b = t.Two()
 	if aptpl && !a.Capabilities().PersistCapable {
-		t.Skip("PTPL_C=0: the target does not keep reservations")
+		t.Absent("PTPL_C=0: the target does not keep reservations")
 	}
 	a.Must(registerKept(0, t.Key(1), aptpl))
 	b.Must(registerKept(0, t.Key(2), aptpl))

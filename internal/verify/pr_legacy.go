@@ -95,7 +95,7 @@ func init() {
 func needLegacy(t *T) {
 	a := t.Nexus(0)
 	if r := a.Do(initiator.Reserve6()); unsupported(r) {
-		t.Skip("RESERVE (6) is not implemented: %s", answer(r))
+		t.Absent("RESERVE (6) is not implemented: %s", answer(r))
 	}
 	a.Must(initiator.Release6())
 }

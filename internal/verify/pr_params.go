@@ -171,7 +171,7 @@ func registerPorts(key uint64, ids ...initiator.TransportID) initiator.Cmd {
 
 func needSpecIPT(t *T, n *Nexus) {
 	if !n.Capabilities().SpecIPT {
-		t.Skip("SIP_C=0: the target does not have SPEC_I_PT")
+		t.Absent("SIP_C=0: the target does not have SPEC_I_PT")
 	}
 }
 
@@ -186,14 +186,14 @@ func (t *T) samePortElsewhere() *Nexus {
 			return n
 		}
 	}
-	t.Skip("there is one target port")
+	t.Absent("there is one target port")
 	return nil
 }
 
 func otherPort(t *T) {
 	a := t.Nexus(0)
 	if !a.Capabilities().AllPorts {
-		t.Skip("ATP_C=0: the target does not have ALL_TG_PT")
+		t.Absent("ATP_C=0: the target does not have ALL_TG_PT")
 	}
 	a.Must(out(initiator.PRRegister, 0, initiator.PRParams{ServiceKey: t.Key(1), AllPorts: true}))
 	a.Reserve(t.Key(1), writeRegistrants)

@@ -260,7 +260,7 @@ func esxiZero(t *T) {
 	a.Must(a.Write(t.LBA(0), data))
 	r := a.Do(initiator.WriteSame16(t.LBA(16), 32, make([]byte, t.BlockSize()), initiator.WriteSameOptions{}))
 	if unsupported(r) {
-		t.Skip("WRITE SAME (16) is not implemented")
+		t.Absent("WRITE SAME (16) is not implemented")
 	}
 	if !r.Good() {
 		t.Fail("WRITE SAME (16): %s, must be GOOD", answer(r))

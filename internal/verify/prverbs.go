@@ -86,7 +86,7 @@ func observe[V any](n *Nexus, name string, query func() (V, error)) V {
 			continue
 		case ended && name == fullStatusName && (unsupported(r) || badCDB.ok(r)):
 			n.t.record(Step{Nexus: n.Name, Did: name, Got: answer(r)})
-			n.t.Skip("%s is not implemented: %s", name, answer(r))
+			n.t.Absent("%s is not implemented: %s", name, answer(r))
 		case ended:
 			n.t.record(Step{Nexus: n.Name, Did: name, Got: answer(r)})
 			n.t.Broken("%s: %s: %s, which another case judges", n.Name, name, answer(r))
@@ -203,7 +203,7 @@ func (n *Nexus) Register(key uint64) { n.Must(register(0, key)) }
 func (n *Nexus) Reserve(key uint64, t initiator.PRType) {
 	r := n.given(reserve(key, t), either(good, badCDB))
 	if !r.Good() {
-		n.t.Skip("%s is not implemented: %s", typeName(t), answer(r))
+		n.t.Absent("%s is not implemented: %s", typeName(t), answer(r))
 	}
 }
 
@@ -225,7 +225,7 @@ func (n *Nexus) expectOr(c initiator.Cmd, w want) initiator.Response {
 	case !ok:
 		panic(stop{})
 	case !w.ok(r):
-		n.t.Skip("%s is not implemented: %s", prOutNames[c.CDB[1]&0x1f], answer(r))
+		n.t.Absent("%s is not implemented: %s", prOutNames[c.CDB[1]&0x1f], answer(r))
 	}
 	return r
 }

@@ -109,14 +109,14 @@ func TestCommandsInWords(t *testing.T) {
 	key := uint64(keyPrefix)<<32 | 7<<16
 	id := initiator.TransportID{Name: "iqn.a:b", ISID: [6]byte{0x80, 0, 0, 0, 0, 1}, HasISID: true}
 	for want, c := range map[string]initiator.Cmd{
-		"TEST UNIT READY":                                                                  initiator.TestUnitReady(),
-		"READ (10) LBA 5, 2 blocks":                                                        initiator.Read10(5, 2, 512, 0),
-		"WRITE (16) LBA 5, 1 blocks, byte 1 08h":                                           initiator.Write16(5, make([]byte, 512), 512, initiator.FUA),
-		"COMPARE AND WRITE LBA 9, 1 blocks":                                                initiator.CompareAndWrite(9, make([]byte, 512), make([]byte, 512), 512, 0),
-		"INQUIRY page 83h":                                                                 initiator.InquiryVPD(0x83, 255),
-		"READ CAPACITY (16), allocation length 32":                                         initiator.ReadCapacity16(32),
-		"PERSISTENT RESERVE IN READ KEYS, allocation length 8":                             initiator.PRIn(0, 8),
-		"PERSISTENT RESERVE IN service action 1Fh, allocation length 8":                    initiator.PRIn(0x1f, 8),
+		"TEST UNIT READY":                                               initiator.TestUnitReady(),
+		"READ (10) LBA 5, 2 blocks":                                     initiator.Read10(5, 2, 512, 0),
+		"WRITE (16) LBA 5, 1 blocks, byte 1 08h":                        initiator.Write16(5, make([]byte, 512), 512, initiator.FUA),
+		"COMPARE AND WRITE LBA 9, 1 blocks":                             initiator.CompareAndWrite(9, make([]byte, 512), make([]byte, 512), 512, 0),
+		"INQUIRY page 83h":                                              initiator.InquiryVPD(0x83, 255),
+		"READ CAPACITY (16), allocation length 32":                      initiator.ReadCapacity16(32),
+		"PERSISTENT RESERVE IN READ KEYS, allocation length 8":          initiator.PRIn(0, 8),
+		"PERSISTENT RESERVE IN service action 1Fh, allocation length 8": initiator.PRIn(0x1f, 8),
 		"PERSISTENT RESERVE OUT PREEMPT, Write Exclusive, key K1, service action key 0x00000000000000a1": preempt(key|1, 0xa1, writeExclusive),
 		"PERSISTENT RESERVE OUT REGISTER, key 0, service action key K1, SPEC_I_PT, APTPL with iqn.a:b,i,0x800000000001": out(0, 0,
 			initiator.PRParams{ServiceKey: key | 1, APTPL: true, SpecIPT: []initiator.TransportID{id}}),

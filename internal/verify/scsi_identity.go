@@ -132,7 +132,7 @@ func init() {
 				a := t.Nexus(0)
 				cap, ok := t.capacity16(a)
 				if !ok {
-					t.Skip("READ CAPACITY (16) is not implemented")
+					t.Absent("READ CAPACITY (16) is not implemented")
 				}
 				p, listed := t.provisioning(a)
 				ways := listed && (p.LBPU || p.LBPWS || p.LBPWS10)
@@ -143,7 +143,7 @@ func init() {
 				a := t.Nexus(0)
 				c16, ok := t.capacity16(a)
 				if !ok {
-					t.Skip("READ CAPACITY (16) is not implemented")
+					t.Absent("READ CAPACITY (16) is not implemented")
 				}
 				r := a.Expect(initiator.ReadCapacity10(), good)
 				if len(r.Data) != 8 {
@@ -157,7 +157,7 @@ func init() {
 			func(t *T) {
 				a := t.Nexus(0)
 				if _, ok := t.capacity16(a); !ok {
-					t.Skip("READ CAPACITY (16) is not implemented")
+					t.Absent("READ CAPACITY (16) is not implemented")
 				}
 				whole := a.Must(initiator.ReadCapacity16(32)).Data
 				for _, n := range []int{0, 1, 8, 12, 15} {
@@ -225,7 +225,7 @@ func init() {
 			func(t *T) {
 				a := t.Nexus(0)
 				if t.r.inquiry.TPGS == 0 {
-					t.Skip("TPGS is 0")
+					t.Absent("TPGS is 0")
 				}
 				r := a.Expect(initiator.ReportPortGroups(false, 1024), good)
 				groups, err := initiator.DecodePortGroups(r.Data, false)
@@ -328,12 +328,12 @@ func (t *T) provisioning(n *Nexus) (initiator.Provisioning, bool) {
 func blockLimits(t *T) {
 	a := t.Nexus(0)
 	if !slices.Contains(t.pages(a), initiator.VPDBlockLimits) {
-		t.Skip("page B0h is not listed")
+		t.Absent("page B0h is not listed")
 	}
 	r := a.Expect(initiator.InquiryVPD(initiator.VPDBlockLimits, 255), good)
 	if len(r.Data) < 4 || binary.BigEndian.Uint16(r.Data[2:]) != 0x3c {
 		if len(r.Data) >= 4 && binary.BigEndian.Uint16(r.Data[2:]) == 0x10 {
-			t.Skip("page B0h has the short form of SBC-2")
+			t.Absent("page B0h has the short form of SBC-2")
 		}
 		t.Fail("page B0h begins with %x, PAGE LENGTH must be 003Ch", r.Data[:min(4, len(r.Data))])
 	}
@@ -392,7 +392,7 @@ func modePages(t *T) {
 	a := t.Nexus(0)
 	r := a.Do(initiator.ModeSense6(0, initiator.PageAll, 0, false, 255))
 	if unsupported(r) {
-		t.Skip("MODE SENSE (6) is not implemented")
+		t.Absent("MODE SENSE (6) is not implemented")
 	}
 	if !r.Good() {
 		t.Fail("MODE SENSE (6) of all pages: %s", answer(r))

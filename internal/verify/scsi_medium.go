@@ -46,7 +46,7 @@ func init() {
 		c("protection", "Protection information that does not exist is refused", "SBC-4 r22 5.11", "with PROTECT=0 in INQUIRY a READ with RDPROTECT ends with INVALID FIELD IN CDB", Required,
 			func(t *T) {
 				if t.r.inquiry.Protect {
-					t.Skip("PROTECT is 1")
+					t.Absent("PROTECT is 1")
 				}
 				t.Nexus(0).Expect(initiator.Read10(0, 1, t.BlockSize(), initiator.Protect(1)), badCDB)
 			}),
@@ -56,7 +56,7 @@ func init() {
 				r := a.Do(initiator.ModeSense6(0, initiator.PageAll, 0, false, 255))
 				m, err := initiator.DecodeMode6(r.Data)
 				if !r.Good() || err != nil {
-					t.Skip("MODE SENSE (6) does not tell DPOFUA")
+					t.Absent("MODE SENSE (6) does not tell DPOFUA")
 				}
 				w := badCDB
 				if m.DPOFUA {
@@ -85,7 +85,7 @@ func init() {
 				data := a.Must(a.Read(0, 1)).Data
 				r := a.Do(initiator.Verify10(0, 1, initiator.BytChkNone, 0, nil))
 				if unsupported(r) {
-					t.Skip("VERIFY (10) is not implemented")
+					t.Absent("VERIFY (10) is not implemented")
 				}
 				a.Check(initiator.Verify10(0, 1, initiator.BytChkNone, 0, nil), good)
 				a.Check(initiator.Verify10(0, 1, initiator.BytChkBlocks, 0, data), good)
@@ -154,7 +154,7 @@ func needCAW(t *T, a *Nexus, lba uint64) {
 	if n := t.announcedCAW(a); n > 0 {
 		t.Fail("page B0h announces COMPARE AND WRITE of %d blocks, the command ends with %s", n, answer(r))
 	}
-	t.Skip("COMPARE AND WRITE is not implemented: %s", answer(r))
+	t.Absent("COMPARE AND WRITE is not implemented: %s", answer(r))
 }
 
 // announcedCAW is MAXIMUM COMPARE AND WRITE LENGTH.
@@ -245,7 +245,7 @@ func unmap(t *T) {
 	a := t.Nexus(0)
 	p, ok := t.provisioning(a)
 	if !ok || !p.LBPU {
-		t.Skip("UNMAP is not announced (LBPU=0 in page B2h)")
+		t.Absent("UNMAP is not announced (LBPU=0 in page B2h)")
 	}
 	data := t.Pattern(1, 64)
 	a.Must(a.Write(t.LBA(0), data))
@@ -280,7 +280,7 @@ func writeSame(t *T) {
 	a.Must(a.Write(t.LBA(0), data))
 	r := a.Do(initiator.WriteSame16(t.LBA(4), 8, one, plain))
 	if unsupported(r) {
-		t.Skip("WRITE SAME (16) is not implemented")
+		t.Absent("WRITE SAME (16) is not implemented")
 	}
 	if !r.Good() {
 		t.Fail("WRITE SAME (16): %s, must be GOOD", answer(r))

@@ -61,8 +61,8 @@ func (t *T) Fail(format string, args ...any) {
 	panic(stop{})
 }
 
-// Skip stops the case: its question does not arise.
-func (t *T) Skip(format string, args ...any) {
+// Absent stops the case, which is skipped: its question does not arise.
+func (t *T) Absent(format string, args ...any) {
 	t.verdict(Skipped, fmt.Sprintf(format, args...))
 	panic(stop{})
 }

@@ -24,7 +24,6 @@ type broken struct {
 	lie       lie
 	cases     string // globs: every case that one of them matches must fail
 	hook      func(*testing.T, initiator.Config) func(context.Context) error
-	slow      bool
 }
 
 // prOut changes PERSISTENT RESERVE OUT with a service action on its way.
@@ -96,7 +95,6 @@ func data(match func(*initiator.PDU) bool, change func(req *initiator.PDU, d []b
 func illegalField(p *initiator.PDU) {
 	sayCheck(p, initiator.IllegalRequest, initiator.ASCInvalidFieldInCDB)
 }
-func badLBA(p *initiator.PDU) { sayCheck(p, initiator.IllegalRequest, initiator.ASCLBAOutOfRange) }
 
 // everything matches every command.
 func everything(p *initiator.PDU) bool { return cdb(p) != nil }
