@@ -51,7 +51,8 @@ func statusTable(w io.Writer, o admin.Overview, now time.Time) {
 	}
 	fmt.Fprintln(w)
 	t := newTable([]string{"LUN", "NAME", "SIZE", "HELD BY", "REG", "READ/S", "WRITE/S", "MB/S", "STATE"}, "NAME", "HELD BY", "STATE")
-	for _, l := range o.LUNs {
+	shown, rest := firstLUNs(o.LUNs)
+	for _, l := range shown {
 		reads, writes, bytes := "-", "-", "-"
 		if r := l.Traffic.Now; r != nil {
 			reads, writes, bytes = short(r.Reads), short(r.Writes), short((r.ReadBytes+r.WriteBytes)/1e6)
@@ -60,7 +61,13 @@ func statusTable(w io.Writer, o admin.Overview, now time.Time) {
 			reads, writes, bytes, lunState(l))
 	}
 	t.print(w, "")
+	if rest > 0 {
+		fmt.Fprintf(w, "and %d more that are ok: nas-target lun list\n", rest)
+	}
 	fmt.Fprintln(w)
+	for _, x := range o.Work {
+		wrap(w, "", fmt.Sprintf("Preallocating %s: %d%%, %s of %s, since %s.", x.LUN, 100*x.Done/max(1, x.Total), size(x.Done), size(x.Total), when(x.Since, now)))
+	}
 	var down int
 	for _, p := range o.Portals {
 		if p.Error != "" {
@@ -72,6 +79,29 @@ func statusTable(w io.Writer, o admin.Overview, now time.Time) {
 		line += fmt.Sprintf(", %d of them down", down)
 	}
 	fmt.Fprintln(w, line+".")
+}
+
+// maxStatusLUNs fit on a screen with the rest.
+const maxStatusLUNs = 12
+
+// firstLUNs keeps the table to one screen: LUNs that are not well come first,
+// and what is left out is well.
+func firstLUNs(all []admin.LUN) (shown []admin.LUN, rest int) {
+	if len(all) <= maxStatusLUNs {
+		return all, 0
+	}
+	unwell := func(l admin.LUN) bool { return lunState(l) != "ok" && lunState(l) != "read-only" }
+	for _, l := range all {
+		if unwell(l) {
+			shown = append(shown, l)
+		}
+	}
+	for _, l := range all {
+		if !unwell(l) && len(shown) < maxStatusLUNs {
+			shown = append(shown, l)
+		}
+	}
+	return shown, len(all) - len(shown)
 }
 
 // heldBy names who holds a LUN in one word or two.

@@ -72,6 +72,8 @@ type Daemon struct {
 	now    atomic.Pointer[running]
 	names  *isns.Client // nil: nobody is told
 
+	unnamed atomic.Pointer[unnamed] // nil: nobody, or the server knows
+
 	changing    sync.Mutex // held by who replaces what runs
 	operators   Operators
 	operatorsMu sync.Mutex // guards operators.Source, which who replaces it may read without

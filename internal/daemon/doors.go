@@ -8,6 +8,7 @@ import (
 
 	"nas-target/internal/admin"
 	"nas-target/internal/audit"
+	"nas-target/internal/plain"
 )
 
 // openTrails opens the audit trails: what happened to the reservations and what
@@ -67,6 +68,10 @@ func (d *Daemon) problems() []admin.Problem {
 	var all []admin.Problem
 	if w := d.page.Load(); w != nil && w.failure != nil {
 		all = append(all, admin.Problem{Severity: admin.Warning, Code: "page_down", Subject: w.conf.Listen, Text: "The page is not served: " + w.failure.Error() + "."})
+	}
+	if u := d.unnamed.Load(); u != nil && d.now.Load().conf.ISNS.Server == u.server {
+		all = append(all, admin.Problem{Severity: admin.Warning, Code: "isns_failing", Subject: u.server, Since: u.since, Text: "The iSNS server " + u.server + " does not know what is served here: " + plain.Text(u.err.Error()) + ".",
+			Advice: "Initiators that know the portals log in all the same. It is tried again until it works."})
 	}
 	if weakCHAP(d.now.Load().conf) {
 		all = append(all, admin.Problem{Severity: admin.Info, Code: "weak_chap", Text: "CHAP may use MD5: who hears a login can try out secrets at great speed.",

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,10 +19,23 @@ func (d *Daemon) openNames() {
 	}
 	log := d.news.log.With(zap.String("isns", r.conf.ISNS.Server))
 	d.names = isns.Start(isns.Options{
-		Server:     r.conf.ISNS.Server,
-		Registered: func(e isns.Entity) { log.Debug("registered", zap.String("entity", e.ID)) },
-		Failed:     func(err error) { log.Warn("the iSNS server does not know of us", zap.Error(err)) },
+		Server: r.conf.ISNS.Server,
+		Registered: func(e isns.Entity) {
+			d.unnamed.Store(nil)
+			log.Debug("registered", zap.String("entity", e.ID))
+		},
+		Failed: func(err error) {
+			d.unnamed.CompareAndSwap(nil, &unnamed{r.conf.ISNS.Server, err, time.Now()})
+			log.Warn("the iSNS server does not know of us", zap.Error(err))
+		},
 	}, d.entity(r))
+}
+
+// unnamed is why, and since when, an iSNS server does not know what is served.
+type unnamed struct {
+	server string
+	err    error
+	since  time.Time
 }
 
 // tellNames tells the server what has changed, or another server.
@@ -31,6 +45,7 @@ func (d *Daemon) tellNames(r *running, another bool) {
 		if d.names = nil; old != nil {
 			d.retiring.all.Go(old.Close) // the old one may not answer
 		}
+		d.unnamed.Store(nil)
 		d.openNames()
 	case old != nil:
 		old.Update(d.entity(r))

@@ -57,6 +57,29 @@ func TestNamesAreRegistered(t *testing.T) {
 	require.Equal(t, []byte{0, 1, 0, 4}, hear()[:4], "DevDereg")
 }
 
+// A server that is away is in the status until it is back.
+func TestNamesThatCannotBeRegisteredAreInTheStatus(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	at := l.Addr().String()
+	require.NoError(t, l.Close())
+	o := operate(t, "isns: {server: \""+at+"\"}\n"+base)
+	problem := func() string {
+		s, err := o.client.Overview(t.Context())
+		require.NoError(t, err)
+		for _, p := range s.Problems {
+			if p.Code == "isns_failing" {
+				return p.Text
+			}
+		}
+		return ""
+	}
+	require.Eventually(t, func() bool { return problem() != "" }, time.Minute, 10*time.Millisecond)
+	require.Contains(t, problem(), "The iSNS server "+at+" does not know what is served here: ")
+	require.NoError(t, o.apply(base))
+	require.Empty(t, problem(), "nobody has to know")
+}
+
 // A server that is away keeps nobody waiting.
 func TestServesWithoutTheNames(t *testing.T) {
 	c := parse(t, t.TempDir(), openTarget)
