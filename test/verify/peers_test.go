@@ -155,6 +155,7 @@ func TestVerdictsOnOthers(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, report.Stopped)
 			require.Empty(t, compare(report, c.known))
+			t.Logf("%d cases: required %+v, others %+v", len(report.Cases), report.Required, report.Rest)
 		})
 	}
 }
