@@ -95,6 +95,8 @@ faults: export FAULT_SLICES ?= 5000
 faults: export FAULT_CONNECTIONS ?= 1000
 faults: export FLOOD_CONNECTIONS ?= 9000
 faults: export FLOOD_SECONDS ?= 30
+faults: export RESTART_SESSIONS ?= 100
+faults: export RESTARTS ?= 20
 faults: export LOGIN_DEPTH ?= 5
 faults: ## campaign: broken networks and hostile peers (FAULT_CUTS=10000)
 	$(SIM) ./test/sim/faults

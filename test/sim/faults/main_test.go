@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
@@ -14,10 +16,33 @@ import (
 
 	"nas-target/internal/initiator"
 	"nas-target/internal/iscsi"
+	"nas-target/test/peers"
 	"nas-target/test/sim"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if peers.Binary != "" {
+			os.RemoveAll(filepath.Dir(peers.Binary))
+		}
+		os.Exit(code)
+	}))
+}
+
+// startDaemon starts the daemon, which is built once for all tests.
+func startDaemon(t *testing.T, d peers.Disk) *peers.Target {
+	t.Helper()
+	if peers.Binary == "" {
+		dir, err := os.MkdirTemp("", "nas-target")
+		require.NoError(t, err)
+		peers.Binary, err = peers.Build(t.Context(), dir)
+		require.NoError(t, err)
+	}
+	target, err := peers.NAS.Start(t.Context(), t.TempDir(), d)
+	require.NoError(t, err)
+	t.Cleanup(func() { target.Kill() })
+	return target
+}
 
 // onWire is a bed that is reached by iSCSI.
 func onWire(t *testing.T, server func(*iscsi.Options, *iscsi.Node)) *sim.Bed {

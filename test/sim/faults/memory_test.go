@@ -38,9 +38,7 @@ func TestMemoryOfSessions(t *testing.T) {
 	idle, busy := sim.Size(t, "MEMORY_IDLE", 48), sim.Size(t, "MEMORY_BUSY", 12)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	target, err := peers.NAS.Start(ctx, t.TempDir(), peers.Disk{RAM: 64 << 20, NoPings: true})
-	require.NoError(t, err)
-	defer target.Kill()
+	target := startDaemon(t, peers.Disk{RAM: 64 << 20, NoPings: true})
 	var all []*initiator.Session
 	defer func() {
 		for _, s := range all {
