@@ -14,14 +14,15 @@ func newLog() *cobra.Command {
 	return newNoun("log", "What the daemon writes to its log", newLogLevel())
 }
 
+var logLevels = []string{"debug", "info", "warn", "error"}
+
 func newLogLevel() *cobra.Command {
-	levels := []string{"debug", "info", "warn", "error"}
 	c := &cobra.Command{
 		Use:   "level [debug|info|warn|error]",
 		Short: "Show or change how much is logged",
 		Long: `Show how much the daemon logs, or change it until the daemon ends. With debug
 every refused command has its line, and every discovery session.`,
-		Args: usage(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)), ValidArgs: levels,
+		Args: usage(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)), ValidArgs: logLevels,
 	}
 	daemonFlag(c)
 	form := outputFlag(c)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +14,27 @@ import (
 	"nas-target/internal/admin"
 	"nas-target/internal/config"
 )
+
+// A flag of serve stands over the file, at every reload, too.
+func TestLogLevelFlag(t *testing.T) {
+	code, _, stderr := run(t, "serve", "--log-level", "chatty")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, `--log-level "chatty" is none of debug, info, warn, error`)
+	file := filepath.Join(t.TempDir(), "n.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("data_dir: /srv/a\nlog: {level: warn}\n"), 0o600))
+	for _, x := range []struct {
+		over       overrides
+		dir, level string
+	}{{overrides{}, "/srv/a", "warn"}, {overrides{"/srv/b", "debug"}, "/srv/b", "debug"}} {
+		c, o, err := loadConfig(file, x.over)
+		require.NoError(t, err)
+		require.Equal(t, []string{x.dir, x.level}, []string{c.DataDir, c.Log.Level})
+		again, err := config.Parse(file, []byte("log: {level: error}\n"))
+		require.NoError(t, err)
+		o.Override(again)
+		require.Equal(t, cmp.Or(x.over.logLevel, "error"), again.Log.Level)
+	}
+}
 
 // The format changes under a logger that is in use, whatever it was given.
 func TestLogFormatChanges(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +29,8 @@ import (
 const stopPatience = 10 * time.Second
 
 func newServe() *cobra.Command {
-	var file, dataDir string
+	var file string
+	var over overrides
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve disks until told to stop",
@@ -37,18 +40,30 @@ Without --config the lab default runs: a witness disk and a shared disk on
 127.0.0.1:3260, kept in ./nas-data, open to this machine and to nobody else.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serve(c.Context(), file, dataDir, c.OutOrStdout(), c.ErrOrStderr())
+			if over.logLevel != "" && !slices.Contains(logLevels, over.logLevel) {
+				return &codedError{exitUsage, fmt.Errorf("--log-level %q is none of %s", over.logLevel, strings.Join(logLevels, ", "))}
+			}
+			return serve(c.Context(), file, over, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration file (default: the lab)")
-	c.Flags().StringVar(&dataDir, "data-dir", "", "stands over data_dir of the configuration")
+	c.Flags().StringVar(&over.dataDir, "data-dir", "", "stands over data_dir of the configuration")
+	c.Flags().StringVar(&over.logLevel, "log-level", "", "stands over log.level of the configuration; \"nas-target log level\" changes it later")
 	_ = c.RegisterFlagCompletionFunc("config", yamlFiles)
 	_ = c.MarkFlagDirname("data-dir")
+	_ = c.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(logLevels, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
-func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) error {
-	conf, operators, err := loadConfig(file, dataDir)
+// overrides are what flags say instead of the configuration.
+type overrides struct{ dataDir, logLevel string }
+
+func (o overrides) apply(c *config.Config) {
+	c.DataDir, c.Log.Level = cmp.Or(o.dataDir, c.DataDir), cmp.Or(o.logLevel, c.Log.Level)
+}
+
+func serve(ctx context.Context, file string, over overrides, stdout, stderr io.Writer) error {
+	conf, operators, err := loadConfig(file, over)
 	if err != nil {
 		return err
 	}
@@ -90,12 +105,8 @@ func serve(ctx context.Context, file, dataDir string, stdout, stderr io.Writer) 
 }
 
 // loadConfig reads the file, or the lab default, and says how to read it anew.
-func loadConfig(file, dataDir string) (*config.Config, daemon.Operators, error) {
-	o := daemon.Operators{Override: func(c *config.Config) {
-		if dataDir != "" {
-			c.DataDir = dataDir
-		}
-	}}
+func loadConfig(file string, over overrides) (*config.Config, daemon.Operators, error) {
+	o := daemon.Operators{Override: over.apply}
 	var err error
 	if file == "" {
 		o.Source, err = config.LabSource()
