@@ -238,6 +238,8 @@ func (c *Cluster) Status(context.Context) admin.Status {
 		for j := range t.LUNs {
 			l := &t.LUNs[j]
 			l.Version = version(l.Bytes, l.Failure)
+			r := &l.Reservations
+			r.Registrations, r.Others, r.Findings = slices.Clone(r.Registrations), slices.Clone(r.Others), slices.Clone(r.Findings)
 			l.Reservations.Version = version(l.Reservations.Generation, l.Reservations.Type, l.Reservations.Holder, l.Reservations.Condition)
 		}
 	}
