@@ -79,7 +79,7 @@ func init() {
 				a.Must(initiator.TestUnitReady())
 				b := t.login(0, 0, nil)
 				b.Expect(initiator.TestUnitReady(), good)
-				ctx, cancel := context.WithTimeout(t.ctx, soon)
+				ctx, cancel := context.WithTimeout(t.ctx, t.r.soon())
 				defer cancel()
 				got := "closed"
 				for _, conn := range a.S.Conns() {

@@ -262,6 +262,9 @@ func (r *runner) claim(ctx context.Context, u *initiator.Unit) error {
 	if err := r.sweep(ctx); err != nil {
 		return fmt.Errorf("what an earlier run left: %w", err)
 	}
+	if m, err := u.Run(ctx, initiator.ModeSense6(0, initiator.PageAll, 0, false, 255)); err == nil && len(m.Data) > 2 && m.Data[2]&0x80 != 0 {
+		return fmt.Errorf("%w: the unit is write protected; without --destructive it can be asked what changes nothing", ErrRefused)
+	}
 	bs := int64(r.blockSize)
 	r.span = min(uint64(r.opt.Range/bs), r.blocks)
 	if r.span < minSpan {

@@ -101,10 +101,6 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 		return nil, err
 	}
 	for i, c := range opt.Cases {
-		if ctx.Err() != nil {
-			r.report.Stopped = "interrupted"
-			break
-		}
 		if opt.Began != nil {
 			opt.Began(c, i, len(opt.Cases))
 		}
@@ -112,6 +108,9 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 		r.report.add(res)
 		if opt.Ended != nil {
 			opt.Ended(res)
+		}
+		if ctx.Err() != nil && r.report.Stopped == "" {
+			r.report.Stopped = "interrupted"
 		}
 		if r.report.Stopped != "" {
 			break
@@ -272,7 +271,7 @@ func (r *runner) alive(ctx context.Context, t *T) bool {
 	if !suspect {
 		return true
 	}
-	_, err := r.waitKeeper(ctx, soon)
+	_, err := r.waitKeeper(ctx, r.soon())
 	if err == nil {
 		return true
 	}
@@ -321,8 +320,12 @@ func (r *runner) restore(ctx context.Context) {
 	if err == nil && r.saved != nil {
 		err = r.restoreData(ctx)
 	}
-	if err != nil && r.report.Stopped == "" {
+	switch {
+	case err == nil:
+	case r.report.Stopped == "":
 		r.report.Stopped = "at the end: " + err.Error()
+	default:
+		r.report.Stopped += "; at the end: " + err.Error()
 	}
 }
 

@@ -306,12 +306,12 @@ func (n *Nexus) judged(c initiator.Cmd, w want) (initiator.Response, bool) {
 }
 
 // soon is how long something may take that happens behind an answer.
-const soon = 3 * time.Second
+func (r *runner) soon() time.Duration { return min(3*time.Second, r.opt.Patience) }
 
 // Until judges a command that has some time to end as it should: what happens
 // after a logout has been answered, for one.
 func (n *Nexus) Until(c initiator.Cmd, w want) {
-	for deadline := time.Now().Add(soon); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(n.t.r.soon()); time.Now().Before(deadline); {
 		if w.ok(n.send1(c)) {
 			break
 		}

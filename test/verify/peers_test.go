@@ -135,7 +135,7 @@ func TestVerdictsOnOthers(t *testing.T) {
 		patience time.Duration
 	}{
 		{peers.TGT, nil, ofTGT, 5 * time.Second},
-		{peers.GOTGT, gotgtCases, ofGOTGT, time.Second},
+		{peers.GOTGT, gotgtCases, ofGOTGT, 1500 * time.Millisecond},
 	} {
 		t.Run(c.kind.Name, func(t *testing.T) {
 			t.Parallel() // most of the time is waiting
