@@ -286,6 +286,28 @@ func TestWaitersOfAFailedFlushFail(t *testing.T) {
 	})
 }
 
+// So has a write that was under way, although its own flush would end well: the
+// kernel may have dropped its pages along with the others.
+func TestWriteUnderWayWhenAFlushFailsHasFailed(t *testing.T) {
+	f, faults := faulty(t, backstore.FileOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(backtest.SysPwrite)
+		faults.Before = g.before
+		var durable error
+		var wg sync.WaitGroup
+		wg.Go(func() { durable = f.WriteDurable(fillBytes('x', 128<<10), 0) })
+		<-g.entered
+		faults.Nth(backtest.SysFdatasync, 1, unix.EIO)
+		require.True(t, flushFailed(f.Sync()))
+		f.ClearFailure()
+		g.leave <- struct{}{}
+		wg.Wait()
+		require.True(t, flushFailed(durable), "%v", durable)
+		faults.Before = nil
+		require.NoError(t, f.Sync())
+	})
+}
+
 // The flush of a Resize is one like any other; the size does not change when
 // it is not durable.
 func TestFailedFlushOfResizeLatches(t *testing.T) {
