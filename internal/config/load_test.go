@@ -101,11 +101,13 @@ portals: [{group: 1, listen: ["10.0.0.5:3260"]}]
 targets:
   - name: iqn.2026-11.com.example:a.b:c-d
     alias: "Rack 3.A::Top"
+    initiators: [{name: "iqn.1991-05.com.microsoft:node_1.example.com"}]
     luns: [{lun: 0, name: Witness.1, size: 1M}]
 `))
 	require.NoError(t, err)
 	require.Equal(t, "iqn.2026-11.com.example:a.b:c-d", c.Targets[0].Name)
 	require.Equal(t, "Rack 3.A::Top", c.Targets[0].Alias)
+	require.Equal(t, "iqn.1991-05.com.microsoft:node_1.example.com", c.Targets[0].Initiators[0].Name)
 	require.Equal(t, "Witness.1", c.Targets[0].LUNs[0].Name)
 }
 

@@ -189,8 +189,10 @@ func validateTarget(t *Target, path string, groups map[uint16]string, report fun
 		}
 		rows[init.ID()] = at
 		if init.Name != AnyInitiator {
-			if reason := badName(init.Name); reason != "" {
-				report(at+".name", reason)
+			// RFC 3722 has no underscores, and a target's name with one could be
+			// refused. Initiators come with the names that they have.
+			if badName(strings.ReplaceAll(init.Name, "_", "-")) != "" {
+				report(at+".name", badName(init.Name))
 			}
 		} else if len(init.Networks) == 0 {
 			report(at+".name", `"*" needs networks; to let everybody in write access: open`)

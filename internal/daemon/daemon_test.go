@@ -180,6 +180,7 @@ func TestAccess(t *testing.T) {
     initiators:
       - {name: iqn.2026-11.test:some, luns: [1]}
       - {name: iqn.2026-11.test:all}
+      - {name: "iqn.2026-11.test:under_score"}
       - {name: iqn.2026-11.test:far, networks: [192.0.2.0/24]}
       - {name: "*", networks: [198.51.100.0/24]}
     luns:
@@ -197,6 +198,7 @@ func TestAccess(t *testing.T) {
 		return all
 	}
 	require.Len(t, luns("iqn.2026-11.test:all"), 2)
+	require.Len(t, luns("iqn.2026-11.test:Under_Score"), 2, "machines have such names")
 	require.Equal(t, []initiator.LUN{initiator.FlatLUN(1)}, luns("iqn.2026-11.test:some"))
 	for _, name := range []string{"iqn.2026-11.test:far", "iqn.2026-11.test:stranger"} {
 		_, err := initiator.Dial(t.Context(), dialConfig(d, name))

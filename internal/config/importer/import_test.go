@@ -210,7 +210,7 @@ func TestOneUserTwoSecrets(t *testing.T) {
 // An initiator that is left out does not come in by the row for everybody.
 func TestWhoIsLeftOutStaysOut(t *testing.T) {
 	for name, acl := range map[string]string{
-		"a name that is none": `{"node_wwn":"iqn.2026-11.a:no_name","mapped_luns":[{"index":0,"tpg_lun":0}]}`,
+		"a name that is none": `{"node_wwn":"iqn.2026-11.a:no+name","mapped_luns":[{"index":0,"tpg_lun":0}]}`,
 		"without a disk":      `{"node_wwn":"iqn.2026-11.a:i","mapped_luns":[]}`,
 		"without credentials": `{"node_wwn":"iqn.2026-11.a:i","attributes":{"authentication":1},"mapped_luns":[{"index":0,"tpg_lun":0}]}`,
 	} {
