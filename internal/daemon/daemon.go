@@ -252,7 +252,9 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	d.ready.Store(false)
-	d.closeNames()
+	if d.names != nil {
+		d.retiring.all.Go(d.names.Close) // while all else ends
+	}
 	if d.server != nil {
 		errs = append(errs, ignoreCanceled(d.server.Shutdown(ctx)))
 	}

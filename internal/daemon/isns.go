@@ -52,12 +52,6 @@ func (d *Daemon) tellNames(r *running, another bool) {
 	}
 }
 
-func (d *Daemon) closeNames() {
-	if d.names != nil {
-		d.names.Close()
-	}
-}
-
 // entity is what there is to tell of r. Its name is that of the host with the
 // first portal's address, which no other daemon has.
 func (d *Daemon) entity(r *running) isns.Entity {

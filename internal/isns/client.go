@@ -47,8 +47,11 @@ type Options struct {
 const (
 	// answerTime is how long the server has for an answer, and for a connection.
 	answerTime = 10 * time.Second
-	// goodbyeTime bounds the deregistration.
+	// goodbyeTime bounds the deregistration, hurriedTime that with a server which
+	// did not answer last time. Who does not hear it finds out at the end of the
+	// registration period.
 	goodbyeTime = 2 * time.Second
+	hurriedTime = 200 * time.Millisecond
 	maxRetry    = time.Minute
 	// esiInterval asks the server to look for us that often. It may choose
 	// another one, and may not look at all.
@@ -104,17 +107,18 @@ func (c *Client) Close() {
 func (c *Client) run(ctx context.Context) {
 	defer close(c.done)
 	var (
-		e     Entity
-		doors *doors
-		known bool // to the server, perhaps
-		retry = c.o.Retry
-		again = time.NewTimer(0)
+		e       Entity
+		doors   *doors
+		known   bool // to the server, perhaps
+		patient = hurriedTime
+		retry   = c.o.Retry
+		again   = time.NewTimer(0)
 	)
 	defer again.Stop()
 	defer func() {
 		doors.close()
 		if known {
-			bye, cancel := context.WithTimeout(context.Background(), goodbyeTime)
+			bye, cancel := context.WithTimeout(context.Background(), patient)
 			defer cancel()
 			if err := c.exchange(bye, deregistration(e)); err != nil {
 				c.failed(fmt.Errorf("isns: deregistering: %w", err))
@@ -134,6 +138,7 @@ func (c *Client) run(ctx context.Context) {
 			continue // nothing to tell until there is something
 		}
 		known = true // even if its answer gets lost
+		patient = hurriedTime
 		err := c.exchange(ctx, registration(e, doors.ports, c.o.Period))
 		switch {
 		case ctx.Err() != nil:
@@ -143,6 +148,7 @@ func (c *Client) run(ctx context.Context) {
 			again.Reset(retry)
 			retry = min(2*retry, maxRetry)
 		default:
+			patient = goodbyeTime
 			retry = c.o.Retry
 			if c.o.Registered != nil {
 				c.o.Registered(e)
