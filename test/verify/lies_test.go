@@ -549,7 +549,7 @@ func TestLiesAreFoundOut(t *testing.T) {
 	paths := own(t)
 	for _, b := range lies {
 		t.Run(b.behaviour, func(t *testing.T) {
-			opt := verify.Options{Cases: matching(t, b.cases), Destructive: true, Offset: -1, Rounds: 2, Nodes: 4, Patience: 2 * time.Second}
+			opt := verify.Options{Cases: matching(t, b.cases), Destructive: true, Offset: -1, Range: 64 << 10, Rounds: 2, Nodes: 4, Patience: 2 * time.Second}
 			for _, p := range paths {
 				p.Login = b.lie.through(p.Login)
 				opt.Paths = append(opt.Paths, p)
