@@ -113,7 +113,7 @@ func (r *runner) comparePaths(ctx context.Context, first *initiator.Unit) error 
 		return fmt.Errorf("INQUIRY page 83h: %w", err)
 	}
 	r.report.Target.Designators = own
-	r.opt.Paths[0].Tagged = first.S.Params().TargetPortalGroupTag
+	r.opt.Paths[0].GroupTag = first.S.Params().TargetPortalGroupTag
 	for i := 1; i < len(r.opt.Paths); i++ {
 		p := &r.opt.Paths[i]
 		s, err := initiator.Dial(ctx, r.config(i, i, janitorSeat+i))
@@ -126,7 +126,7 @@ func (r *runner) comparePaths(ctx context.Context, first *initiator.Unit) error 
 		if err == nil {
 			names, err = unitDesignators(ctx, u)
 		}
-		p.Tagged = s.Params().TargetPortalGroupTag
+		p.GroupTag = s.Params().TargetPortalGroupTag
 		_ = s.Logout(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: INQUIRY page 83h: %w", p.URL, err)

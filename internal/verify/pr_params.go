@@ -179,7 +179,7 @@ func needSpecIPT(t *T, n *Nexus) {
 func (t *T) samePortElsewhere() *Nexus {
 	first := t.r.path(0)
 	for i := 1; i < len(t.r.opt.Paths); i++ {
-		if p := t.r.path(i); p.Tagged != first.Tagged || p.Login.Target != first.Login.Target {
+		if p := t.r.path(i); p.GroupTag != first.GroupTag || p.Login.Target != first.Login.Target {
 			own := t.config(0, 0)
 			n := t.login(i, 0, func(c *initiator.Config) { c.InitiatorName = own.InitiatorName })
 			n.Name = "A at the other port"

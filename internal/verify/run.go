@@ -16,10 +16,10 @@ import (
 
 // Path is one way to the logical unit.
 type Path struct {
-	URL    string // for the report, without a secret
-	Login  initiator.Config
-	LUN    uint16
-	Tagged int // target portal group tag, once known
+	URL      string // for the report, without a secret
+	Login    initiator.Config
+	LUN      uint16
+	GroupTag int // target portal group tag, once known
 }
 
 // Options say what is asked of whom.
@@ -233,7 +233,7 @@ func (r *runner) missing(c Case) string {
 func (r *runner) ports() int {
 	seen := map[string]bool{}
 	for _, p := range r.opt.Paths {
-		seen[fmt.Sprint(p.Login.Target, p.Tagged)] = true
+		seen[fmt.Sprint(p.Login.Target, p.GroupTag)] = true
 	}
 	return len(seen)
 }

@@ -220,7 +220,7 @@ func restoreFenced(ctx context.Context, u *initiator.Unit) error {
 	return u.Register(ctx, 0, k.Keys[0]+7)
 }
 
-// notEverything is a mistake in each part of the standards that the suites ask
+// lies holds a mistake in each part of the standards that the suites ask
 // about. A case that no row matches has never been seen to fail.
 var lies = []broken{
 	// Reservations: what is asked for is not done.
