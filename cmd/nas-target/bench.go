@@ -24,6 +24,7 @@ type benchFlags struct {
 	workers             int
 	poll                time.Duration
 	initiator           string
+	secrets             string
 	rounds              int
 	destructive         bool
 }
@@ -35,9 +36,11 @@ func newBench() *cobra.Command {
 		Short: "Put load on a LUN of any target and measure what comes back",
 		Long: `Put load on a LUN of any iSCSI target and measure what comes back.
 
-A URL is iscsi://[user[%secret]@]host[:port]/target/lun. With several URLs each
-is measured in turn, --rounds times, and the table shows medians and the ratio
-to the first.
+A URL is iscsi://[user@]host[:port]/target/lun. With several URLs each is measured
+in turn, --rounds times, and the table shows medians and the ratio to the first.
+The secret of the user comes from a file (--secrets), from
+$NAS_TARGET_CHAP_SECRETS or from a systemd credential, never from the command
+line.
 
 Everything but --kind read and nodata overwrites the LUN, and needs --destructive.`,
 		Example: "  nas-target bench iscsi://127.0.0.1/iqn.2026-11.local.nas-target:lab/1 --depth 32 --sessions 4",
@@ -60,6 +63,7 @@ Everything but --kind read and nodata overwrites the LUN, and needs --destructiv
 	fl.IntVar(&f.workers, "workers", 0, "threads of the generator; 0: half of the processors")
 	fl.DurationVar(&f.poll, "poll", 0, "look at the sockets for so long before sleeping")
 	fl.StringVar(&f.initiator, "initiator", "", "initiator name (default "+initiator.DefaultInitiatorName+")")
+	secretsFlag(c, &f.secrets)
 	fl.IntVar(&f.rounds, "rounds", 1, "measure each URL so many times, interleaved")
 	fl.BoolVar(&f.destructive, "destructive", false, "the data on the LUN may be overwritten")
 	form := outputFlag(c)
@@ -97,15 +101,12 @@ func (f *benchFlags) options(urls []string) ([]benchRun, error) {
 		return nil, &codedError{exitRefused, fmt.Errorf("--kind %s overwrites the LUN: add --destructive if its data may go", w.Kind)}
 	}
 	var runs []benchRun
-	for _, text := range urls {
-		u, err := initiator.ParseURL(text)
-		if err == nil && u.Target == "" {
-			err = fmt.Errorf("%s names no LUN", text)
-		}
-		if err != nil {
-			return nil, &codedError{exitUsage, err}
-		}
-		c := u.Config()
+	all, err := lunURLs(urls, f.secrets)
+	if err != nil {
+		return nil, &codedError{exitUsage, err}
+	}
+	for _, u := range all {
+		c := u.login
 		c.InitiatorName, c.Tolerant = f.initiator, true
 		if f.headerDigest {
 			c.HeaderDigest = "CRC32C"
@@ -114,8 +115,8 @@ func (f *benchFlags) options(urls []string) ([]benchRun, error) {
 			c.DataDigest = "CRC32C"
 		}
 		runs = append(runs, benchRun{
-			name:    fmt.Sprintf("iscsi://%s/%s/%d", u.Addr, u.Target, u.LUN), // without the secret
-			options: load.Options{Target: c, LUN: u.LUN, Workload: w, Workers: f.workers, Poll: f.poll},
+			name:    u.name,
+			options: load.Options{Target: c, LUN: u.lun, Workload: w, Workers: f.workers, Poll: f.poll},
 		})
 	}
 	return runs, nil

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -82,11 +84,19 @@ func TestBenchRefuses(t *testing.T) {
 	}
 }
 
-// The secret of a URL reaches neither the table nor the progress.
-func TestBenchHidesSecrets(t *testing.T) {
+// The secret of a user comes from anywhere but the URL, and reaches neither the
+// table nor the progress.
+func TestBenchSecrets(t *testing.T) {
 	f := benchFlags{kind: "read", block: "4KiB", region: "0", rounds: 1}
-	runs, err := f.options([]string{"iscsi://user%geheim12345678@127.0.0.1/iqn.2026-11.test:a/0"})
+	_, err := f.options([]string{"iscsi://user%geheim12345678@127.0.0.1/iqn.2026-11.test:a/0"})
+	require.ErrorContains(t, err, "--secrets")
+	require.NotContains(t, err.Error(), "geheim")
+
+	f.secrets = filepath.Join(t.TempDir(), "secrets")
+	require.NoError(t, os.WriteFile(f.secrets, []byte("user geheim12345678\n"), 0o600))
+	runs, err := f.options([]string{"iscsi://user@127.0.0.1/iqn.2026-11.test:a/0"})
 	require.NoError(t, err)
+	require.Equal(t, "geheim12345678", runs[0].options.Target.CHAP.Secret)
 	require.NotContains(t, runs[0].name, "geheim")
 }
 

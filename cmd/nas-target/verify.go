@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nas-target/internal/config"
-	"nas-target/internal/initiator"
 	"nas-target/internal/verify"
 )
 
@@ -70,7 +68,7 @@ judged; 2 wrong usage; 4 refused; 5 the target cannot be reached.`,
 	fl.StringVar(&f.span, "range", size1(verify.DefaultRange), "how much of the LUN may be written")
 	fl.StringVar(&f.offset, "offset", "", "where that begins (default: the end of the LUN)")
 	fl.StringSliceVar(&f.initiators, "initiator", nil, "initiator names to log in with, in turn")
-	fl.StringVar(&f.secrets, "secrets", "", "a file (mode 0600) of CHAP users and their secrets, one pair a line")
+	secretsFlag(c, &f.secrets)
 	fl.StringVar(&f.restartHook, "restart-hook", "", "a shell command that restarts the target, for the suite durability")
 	fl.BoolVar(&f.powerCycle, "power-cycle", false, "that command takes the target's power away")
 	fl.DurationVar(&f.patience, "timeout", verify.DefaultPatience, "how long an answer may take")
@@ -159,57 +157,14 @@ func (f *verifyFlags) options(urls []string, cases []verify.Case) (verify.Option
 	if f.restartHook != "" {
 		opt.RestartHook = shellHook(f.restartHook)
 	}
-	secrets, err := readSecrets(f.secrets)
+	all, err := lunURLs(urls, f.secrets)
 	if err != nil {
 		return bad("%w", err)
 	}
-	for _, text := range urls {
-		p, err := verifyPath(text, secrets)
-		if err != nil {
-			return bad("%w", err)
-		}
-		opt.Paths = append(opt.Paths, p)
+	for _, u := range all {
+		opt.Paths = append(opt.Paths, verify.Path{URL: u.name, LUN: u.lun, Login: u.login})
 	}
 	return opt, nil
-}
-
-// readSecrets reads what a daemon would read, from a file named here.
-func readSecrets(path string) (config.Secrets, error) {
-	conf := new(config.Config)
-	if path != "" {
-		var err error
-		if conf.CHAP.SecretsFile, err = filepath.Abs(path); err != nil {
-			return nil, err
-		}
-	}
-	return config.LoadSecrets(conf)
-}
-
-// verifyPath takes a URL apart. A secret in it has been seen by everybody on
-// this machine already, so it is refused rather than used.
-func verifyPath(text string, secrets config.Secrets) (verify.Path, error) {
-	u, err := initiator.ParseURL(text)
-	switch {
-	case err != nil:
-		return verify.Path{}, err
-	case u.Secret != "" || u.TargetSecret != "":
-		return verify.Path{}, errors.New("a secret on the command line is seen by everybody on this machine: put it into a file, --secrets, and leave the user alone in the URL")
-	case u.Target == "":
-		return verify.Path{}, fmt.Errorf("%s names no LUN", text)
-	}
-	for user, secret := range map[string]*string{u.User: &u.Secret, u.TargetUser: &u.TargetSecret} {
-		if user == "" {
-			continue
-		}
-		s, ok := secrets[user]
-		if !ok {
-			return verify.Path{}, fmt.Errorf("the secret of %s is nowhere: give it by --secrets FILE or $NAS_TARGET_CHAP_SECRETS", user)
-		}
-		*secret = s.Reveal()
-	}
-	return verify.Path{
-		URL: fmt.Sprintf("iscsi://%s/%s/%d", u.Addr, u.Target, u.LUN), LUN: u.LUN, Login: u.Config(),
-	}, nil
 }
 
 // shellHook runs a command of the operator's, with its output where ours goes.

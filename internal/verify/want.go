@@ -84,9 +84,5 @@ func unsupported(r initiator.Response) bool {
 }
 
 func senseName(key initiator.SenseKey, code initiator.ASC) string {
-	text := fmt.Sprintf("%X/%02X/%02X", uint8(key), uint8(code>>8), uint8(code))
-	if name := ascNames[code]; name != "" {
-		return fmt.Sprintf("%s (%v, %s)", text, key, name)
-	}
-	return fmt.Sprintf("%s (%v)", text, key)
+	return fmt.Sprintf("%X/%02X/%02X (%v, %s)", uint8(key), uint8(code>>8), uint8(code), key, code.Words())
 }
