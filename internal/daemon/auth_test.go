@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -66,7 +68,6 @@ func TestCHAP(t *testing.T) {
 	require.NoError(t, login("none", nil))
 
 	// Who somebody proved to be is told.
-	users := map[string]string{}
 	for name, c := range map[string]*initiator.CHAP{"one": {User: "node1", Secret: nodeSecret}, "none": nil} {
 		conf := dialConfig(d, "iqn.2026-11.test:"+name)
 		conf.CHAP = c
@@ -74,10 +75,13 @@ func TestCHAP(t *testing.T) {
 		require.NoError(t, err)
 		defer s.Close()
 	}
-	for _, s := range d.sessions().list {
-		users[s.Host] = s.User
-	}
-	require.Equal(t, map[string]string{"one": "node1", "none": ""}, users)
+	require.Eventually(t, func() bool { // those from before may still be ending
+		users := map[string]string{}
+		for _, s := range d.sessions().list {
+			users[s.Host] = s.User
+		}
+		return maps.Equal(users, map[string]string{"one": "node1", "none": ""})
+	}, 10*time.Second, time.Millisecond)
 
 	for name, x := range map[string]struct {
 		who  string
