@@ -11,7 +11,7 @@
 // capture.go finds the TCP segments of the port and has them put in order ▸
 // stream.go cuts one direction of one connection into PDUs, keeping the header
 // and a bounded part of the data ▸ conn.go keeps the books of the connection:
-// tasks, numbers, what was negotiated ▸ command.go, params.go and text.go put
+// tasks, numbers, what was negotiated ▸ command.go and params.go put
 // contents into words.
 //
 // # Bounds
