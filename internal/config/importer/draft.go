@@ -43,11 +43,13 @@ type portal struct {
 }
 
 type target struct {
-	Name         string       `yaml:"name"`
-	PortalGroups []uint16     `yaml:"portal_groups,omitempty,flow"`
-	Access       string       `yaml:"access,omitempty"`
-	Initiators   []*initiator `yaml:"initiators,omitempty"`
-	LUNs         []*lun       `yaml:"luns,omitempty"`
+	Name         string        `yaml:"name"`
+	PortalGroups []uint16      `yaml:"portal_groups,omitempty,flow"`
+	Access       string        `yaml:"access,omitempty"`
+	HeaderDigest config.Digest `yaml:"header_digest,omitempty"`
+	DataDigest   config.Digest `yaml:"data_digest,omitempty"`
+	Initiators   []*initiator  `yaml:"initiators,omitempty"`
+	LUNs         []*lun        `yaml:"luns,omitempty"`
 
 	at origin
 }

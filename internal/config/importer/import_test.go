@@ -207,6 +207,36 @@ func TestOneUserTwoSecrets(t *testing.T) {
 	require.Equal(t, "u first-of-two-secrets\n", string(r.Secrets.Reveal()))
 }
 
+// A digest that LIO insists on, or refuses, stays so.
+func TestDigestPolicyOfLIO(t *testing.T) {
+	group := func(tag int, header, data string) string {
+		return fmt.Sprintf(`{"tag":%d,"parameters":{"HeaderDigest":%q,"DataDigest":%q},"attributes":{"authentication":0},
+"portals":[{"ip_address":"192.0.2.%d","port":3260}],"luns":[{"index":0,"storage_object":"/backstores/fileio/a"}],
+"node_acls":[{"node_wwn":"iqn.2026-11.a:i","mapped_luns":[{"index":0,"tpg_lun":0}]}]}`, tag, header, data, tag)
+	}
+	for name, c := range map[string]struct {
+		groups       []string
+		header, data config.Digest
+		says         string
+	}{
+		"both sides choose": {[]string{group(1, "CRC32C,None", "None,CRC32C")}, config.DigestOffered, config.DigestOffered, ""},
+		"required, refused": {[]string{group(1, "CRC32C", "None")}, config.DigestRequired, config.DigestRefused, ""},
+		"groups agree":      {[]string{group(1, "CRC32C", "CRC32C"), group(2, "CRC32C", "CRC32C")}, config.DigestRequired, config.DigestRequired, ""},
+		"groups differ": {[]string{group(1, "CRC32C", "CRC32C"), group(2, "CRC32C", "None")}, config.DigestRequired, config.DigestOffered,
+			"changed: DataDigest differs between the portal groups"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := one(t, "lio", `{"storage_objects":[{"name":"a","plugin":"fileio","dev":"/a","wwn":"1"}],
+"targets":[{"fabric":"iscsi","wwn":"iqn.2026-11.a:b","tpgs":[`+strings.Join(c.groups, ",")+`]}]}`)
+			require.NoError(t, err)
+			require.Equal(t, c.header, r.Config.Targets[0].HeaderDigest)
+			require.Equal(t, c.data, r.Config.Targets[0].DataDigest)
+			require.Contains(t, fmt.Sprint(r.Report), c.says)
+			require.Equal(t, c.says != "", strings.Contains(fmt.Sprint(r.Report), "Digest"))
+		})
+	}
+}
+
 // An initiator that is left out does not come in by the row for everybody.
 func TestWhoIsLeftOutStaysOut(t *testing.T) {
 	for name, acl := range map[string]string{

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"nas-target/internal/config"
 )
 
 // lioTarget puts the portal groups of one target together. LIO keeps LUNs,
@@ -84,6 +86,12 @@ func (t *lioTarget) tpg(n *node) error {
 		return nil
 	}
 	t.groups++
+	if err := t.digest(n, "HeaderDigest", &t.out.HeaderDigest); err != nil {
+		return err
+	}
+	if err := t.digest(n, "DataDigest", &t.out.DataDigest); err != nil {
+		return err
+	}
 	if err := t.portals(n.get("portals"), tag); err != nil {
 		return err
 	}
@@ -104,6 +112,30 @@ func (t *lioTarget) tpg(n *node) error {
 		if err := t.acl(acl, disks, auth, protected); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// digest takes over what a portal group accepts as a digest. What all groups of
+// the target accept is its policy here.
+func (t *lioTarget) digest(group *node, key string, policy *config.Digest) error {
+	accepted, err := group.get("parameters").get(key).text()
+	if err != nil {
+		return err
+	}
+	var this config.Digest // "": the default, which is the initiator's choice
+	switch accepted {
+	case "CRC32C":
+		this = config.DigestRequired
+	case "None":
+		this = config.DigestRefused
+	}
+	switch {
+	case t.groups == 1:
+		*policy = this
+	case *policy != this:
+		*policy = ""
+		t.note(Changed, group.at, "%s differs between the portal groups of %s: here the initiator decides", key, t.out.Name)
 	}
 	return nil
 }
