@@ -98,11 +98,18 @@ const (
 	maxSlot   = time.Second
 )
 
+// watchOver begins to look after a connection.
+func (c *conn) watchOver() {
+	c.ping.timer = time.AfterFunc(c.untilLook(c.srv.pings.Load().interval), func() { c.post(c.tick) })
+}
+
 // lookAfter has tick run at the moment before d is over, together with those of
 // other connections: waking a processor costs far more than a ping does.
-func (c *conn) lookAfter(d time.Duration) {
+func (c *conn) lookAfter(d time.Duration) { c.ping.timer.Reset(c.untilLook(d)) }
+
+func (c *conn) untilLook(d time.Duration) time.Duration {
 	now := time.Duration(c.now)
-	c.ping.timer.Reset(slotBefore(now, d, c.srv.pings.Load().slot()) - now)
+	return slotBefore(now, d, c.srv.pings.Load().slot()) - now
 }
 
 // slot is the time between two moments.

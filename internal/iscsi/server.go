@@ -130,7 +130,7 @@ func (s *Server) start(c *conn) {
 	c.tr = newTransport(c.nc)
 	c.now = s.clock()
 	c.lastHeard = c.now
-	c.ping.timer = time.AfterFunc(s.pings.Load().interval, func() { c.post(c.tick) })
+	c.watchOver()
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
