@@ -143,13 +143,14 @@ func fenceAlways(ctx context.Context, t *peers.Target) error {
 		return err
 	}
 	const key = 0x6e6173
+	through := context.WithoutCancel(ctx) // nothing of a round is left behind for the next one
 	for ctx.Err() == nil {
 		for _, f := range []func() error{
-			func() error { return u.Register(ctx, 0, key) },
-			func() error { return u.Reserve(ctx, key, initiator.WriteExclusive) },
-			func() error { return u.Clear(ctx, key) },
+			func() error { return u.Register(through, 0, key) },
+			func() error { return u.Reserve(through, key, initiator.WriteExclusive) },
+			func() error { return u.Clear(through, key) },
 		} {
-			if err := f(); err != nil && ctx.Err() == nil {
+			if err := f(); err != nil {
 				return err
 			}
 		}
