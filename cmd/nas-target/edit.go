@@ -41,6 +41,7 @@ var targetNoun = editNoun{
 		{"access", "access", "", "listed or open: open lets in whoever reaches a portal", false},
 		{"header-digest", "header_digest", "", "offered, required or refused (default offered)", false},
 		{"data-digest", "data_digest", "", "offered, required or refused (default offered)", false},
+		{"moved-to", "moved_to", "", "address and port that initiators are sent to instead", false},
 	},
 	gone: "Its initiators are logged out.",
 }

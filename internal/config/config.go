@@ -99,6 +99,7 @@ type Target struct {
 	Access       Access      `mapstructure:"access"`
 	HeaderDigest Digest      `mapstructure:"header_digest"`
 	DataDigest   Digest      `mapstructure:"data_digest"`
+	MovedTo      string      `mapstructure:"moved_to"` // logins are sent there; "": they are served
 	Initiators   []Initiator `mapstructure:"initiators"`
 	LUNs         []LUN       `mapstructure:"luns"`
 }

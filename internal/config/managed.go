@@ -140,7 +140,7 @@ func merge(c *Config, m *Managed, doc *document, from origins, report func(path,
 			report("additions"+index(i)+".name", fmt.Sprintf("there is no target %s in the configuration file any more; put it back, or remove what was added to it", add.Name))
 			continue
 		}
-		for _, key := range []string{"alias", "portal_groups", "access", "header_digest", "data_digest"} {
+		for _, key := range []string{"alias", "portal_groups", "access", "header_digest", "data_digest", "moved_to"} {
 			if child(child(doc.tree, "additions").Content[i], key) != nil {
 				note("additions"+index(i), local)
 				report("additions"+index(i)+"."+key, "is the configuration file's to say")

@@ -175,6 +175,11 @@ func validateTarget(t *Target, path string, groups map[uint16]string, report fun
 			report(path+"."+d.key, fmt.Sprintf("%q is none of offered, required, refused", d.value))
 		}
 	}
+	if t.MovedTo != "" {
+		if to, err := netip.ParseAddrPort(t.MovedTo); err != nil || to.Port() == 0 {
+			report(path+".moved_to", fmt.Sprintf("%q is not an address with a port, such as 10.0.0.5:3260 or [fd00::5]:3260", t.MovedTo))
+		}
+	}
 	numbers := map[uint16]string{}
 	for i := range t.LUNs {
 		l, at := &t.LUNs[i], fmt.Sprintf("%s.luns[%d]", path, i)

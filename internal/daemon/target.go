@@ -112,6 +112,9 @@ func (t *target) node() *iscsi.Node {
 			return r.auth, nil
 		},
 		Attach: t.attach,
+		Redirect: func(iscsi.InitiatorInfo) (to string, permanent bool) {
+			return t.view.Load().conf.MovedTo, false // for good would stay in the initiators' records
+		},
 	}
 }
 
