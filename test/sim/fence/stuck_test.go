@@ -38,7 +38,10 @@ func TestPreemptAndAbortEndsWhatIsUnderWay(t *testing.T) {
 				<-under[2].Asked()
 				a.bed.Stall.WaitFor(2)
 
+				generation := func() uint32 { return a.bed.Unit.Reservations().State().Generation }
+				before := generation()
 				p := a.survivor.Start(sim.PR(initiator.PRPreemptAndAbort, wero, keySurvivor, keyVictim))
+				require.Eventually(t, func() bool { return generation() != before }, 10*time.Second, 100*time.Microsecond)
 				select {
 				case <-p.Done():
 					t.Fatalf("answered %v while writes of the victim are in the medium", p.Answer())
