@@ -140,7 +140,7 @@ func benchAll(ctx context.Context, runs []benchRun, rounds int, p *progress) ([]
 	for round := 1; round <= rounds; round++ {
 		for _, r := range runs {
 			p.begin(r, round, rounds)
-			r.options.Progress, r.options.Every = p.show, p.every
+			r.options.Progress, r.options.Every = p.sample, p.every
 			res, err := load.Run(ctx, r.options)
 			p.end()
 			if errors.Is(err, load.ErrWorkload) {

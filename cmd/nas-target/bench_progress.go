@@ -3,27 +3,22 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"nas-target/internal/load"
 )
 
-// progress shows how a run goes: a line that rewrites itself on a terminal, a
-// line every few seconds elsewhere.
+// progress shows how a run goes, elsewhere than on a terminal every few seconds.
 type progress struct {
-	w        io.Writer
-	terminal bool
-	every    time.Duration
-	last     load.Sample
+	liveLine
+	every time.Duration
+	last  load.Sample
 }
 
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, every: 5 * time.Second}
-	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		p.terminal, p.every = true, 200*time.Millisecond
+	p := &progress{liveLine: newLiveLine(w), every: 5 * time.Second}
+	if p.terminal {
+		p.every = 200 * time.Millisecond
 	}
 	return p
 }
@@ -47,7 +42,7 @@ func describe(w load.Workload) string {
 	return fmt.Sprintf("%s %s %s, %d×%d, %v", size(int64(w.Block)), way, w.Kind, w.Sessions, w.Depth, w.Duration)
 }
 
-func (p *progress) show(s load.Sample) {
+func (p *progress) sample(s load.Sample) {
 	over := (s.Elapsed - p.last.Elapsed).Seconds()
 	if over <= 0 {
 		return
@@ -59,20 +54,5 @@ func (p *progress) show(s load.Sample) {
 	line := fmt.Sprintf("%5.1fs  %8.0f IOPS  %8.1f MB/s%s", s.Elapsed.Seconds(),
 		float64(s.IOs-p.last.IOs)/over, float64(s.Bytes-p.last.Bytes)/over/1e6, phase)
 	p.last = s
-	if p.terminal {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
-	} else {
-		fmt.Fprintln(p.w, line)
-	}
-}
-
-func (p *progress) end() {
-	if p.terminal {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
-}
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	p.show(line)
 }

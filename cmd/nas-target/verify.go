@@ -99,7 +99,7 @@ judged; 2 wrong usage; 4 refused; 5 the target cannot be reached.`,
 		if err != nil {
 			return err
 		}
-		p := newVerifyProgress(c.ErrOrStderr())
+		p := verifyProgress{newLiveLine(c.ErrOrStderr())}
 		opt.Began, opt.Ended = p.began, p.ended
 		report, err := verify.Run(c.Context(), opt)
 		p.end()

@@ -4,27 +4,25 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"nas-target/internal/admin"
 )
 
-// waiting shows how far the daemon is with what takes long: a bar that moves on
-// a terminal, a line every few seconds elsewhere.
+// waiting shows how far the daemon is with what takes long: a bar on a terminal,
+// a line every few seconds elsewhere.
 type waiting struct {
-	w        io.Writer
-	terminal bool
-	ask      time.Duration // between two questions
-	every    time.Duration // between two lines
-	shown    time.Time
+	liveLine
+	ask   time.Duration // between two questions
+	every time.Duration // between two lines
+	shown time.Time
 }
 
 func newWaiting(w io.Writer) *waiting {
-	x := &waiting{w: w, ask: 500 * time.Millisecond, every: 5 * time.Second}
-	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		x.terminal, x.every = true, 0
+	x := &waiting{liveLine: newLiveLine(w), ask: 500 * time.Millisecond, every: 5 * time.Second}
+	if x.terminal {
+		x.every = 0
 	}
 	return x
 }
@@ -38,29 +36,29 @@ func (x *waiting) while(ctx context.Context, work func(context.Context) ([]admin
 	for {
 		select {
 		case err := <-done:
-			if x.terminal && !x.shown.IsZero() {
-				fmt.Fprint(x.w, "\r\x1b[K")
+			if !x.shown.IsZero() {
+				x.end()
 			}
 			return err
 		case now := <-tick.C:
 			if all, err := work(ctx); err == nil && len(all) > 0 && now.Sub(x.shown) >= x.every {
-				x.show(all[0])
+				x.work(all[0])
 				x.shown = now
 			}
 		}
 	}
 }
 
-func (x *waiting) show(w admin.Work) {
+func (x *waiting) work(w admin.Work) {
 	part := float64(w.Done) / float64(max(1, w.Total))
 	line := fmt.Sprintf("%3.0f%%  %s of %s for %s", 100*part, size(w.Done), size(w.Total), w.LUN)
 	if x.terminal {
 		const cells = 30
 		full := int(part * cells)
-		fmt.Fprintf(x.w, "\r\x1b[K[%s%s] %s", strings.Repeat("=", full), strings.Repeat(" ", cells-full), line)
+		x.show(fmt.Sprintf("[%s%s] %s", strings.Repeat("=", full), strings.Repeat(" ", cells-full), line))
 		return
 	}
-	fmt.Fprintln(x.w, "preallocating "+line)
+	x.show("preallocating " + line)
 }
 
 // workOf asks for what the daemon has under way.
