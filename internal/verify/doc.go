@@ -12,7 +12,7 @@
 //   - pass: the target did what the clause demands.
 //   - fail: it did something else.
 //   - error: the question was never reached, because a step before it, which
-//     another case judges, did not go as it must.
+//     another case judges, did not go as it must, or the run was interrupted.
 //   - skipped: the target announces that it does not have what is asked about,
 //     or the run lacks what the case needs. Nothing passes by being absent.
 //

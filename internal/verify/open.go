@@ -245,8 +245,11 @@ func (r *runner) registrants(ctx context.Context, u *initiator.Unit, keys []uint
 	return strings.Join(names, ", ")
 }
 
-// evict removes every registration, whoever made it.
+// evict removes every registration, whoever made it. Once begun it goes on to
+// its end: an interruption would leave a registration of ours.
 func (r *runner) evict(ctx context.Context, u *initiator.Unit) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
 	key := r.key(0xffff)
 	if _, err := u.Run(ctx, registerIgnore(key)); err != nil {
 		return fmt.Errorf("clearing the registrations: %w", err)
@@ -259,7 +262,9 @@ func (r *runner) evict(ctx context.Context, u *initiator.Unit) error {
 
 // claim finds the range that may be written and keeps what is there.
 func (r *runner) claim(ctx context.Context, u *initiator.Unit) error {
-	if err := r.sweep(ctx); err != nil {
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime) // like evict
+	defer cancel()
+	if err := r.sweep(whole); err != nil {
 		return fmt.Errorf("what an earlier run left: %w", err)
 	}
 	if m, err := u.Run(ctx, initiator.ModeSense6(0, initiator.PageAll, 0, false, 255)); err == nil && len(m.Data) > 2 && m.Data[2]&0x80 != 0 {

@@ -98,6 +98,9 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	r.report = Report{Began: time.Now(), Suites: map[string]Count{}, Cases: []Result{}}
 	defer r.dismiss()
 	if err := r.open(ctx); err != nil {
+		if ctx.Err() != nil { // whatever open took it for
+			err = fmt.Errorf("interrupted before the first case: %w", ctx.Err())
+		}
 		return nil, err
 	}
 	for i, c := range opt.Cases {
@@ -110,7 +113,7 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 			opt.Ended(res)
 		}
 		if ctx.Err() != nil && r.report.Stopped == "" {
-			r.report.Stopped = "interrupted"
+			r.report.Stopped = interrupted
 		}
 		if r.report.Stopped != "" {
 			break
@@ -174,7 +177,7 @@ func (r *runner) violated(v initiator.Violation) {
 
 // one runs a case and leaves nothing behind.
 func (r *runner) one(ctx context.Context, c Case) Result {
-	t := &T{r: r, c: c, nexuses: map[int]*Nexus{}, res: Result{
+	t := &T{r: r, c: c, run: ctx, nexuses: map[int]*Nexus{}, res: Result{
 		ID: c.ID, Suite: c.Suite(), Title: c.Title, Clause: c.Clause, Level: c.Level,
 		Destructive: c.Destructive, Expected: c.Demand,
 	}}
@@ -189,6 +192,9 @@ func (r *runner) one(ctx context.Context, c Case) Result {
 		t.verdict(Skipped, reason)
 	} else {
 		t.protect(func() { c.run(t) })
+		if ctx.Err() != nil { // what had gone well so far says nothing
+			t.verdict(Errored, interrupted)
+		}
 		r.tidy(context.WithoutCancel(ctx), t)
 	}
 	t.verdict(Pass, "")
@@ -198,6 +204,9 @@ func (r *runner) one(ctx context.Context, c Case) Result {
 	}
 	return t.res
 }
+
+// interrupted is why a run stopped, and how the case ended that ran then.
+const interrupted = "interrupted"
 
 // caseTime bounds a case, whatever it waits for.
 const caseTime = 5 * time.Minute
@@ -275,7 +284,7 @@ func (r *runner) alive(ctx context.Context, t *T) bool {
 	if err == nil {
 		return true
 	}
-	t.Wrong("the target does not serve any more: %s", errText(err))
+	t.verdict(Fail, "the target does not serve any more: "+errText(err))
 	if r.opt.RestartHook != nil {
 		if err = r.opt.RestartHook(ctx); err == nil {
 			_, err = r.waitKeeper(ctx, restartTime)

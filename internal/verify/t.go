@@ -18,7 +18,8 @@ import (
 type T struct {
 	r       *runner
 	c       Case
-	ctx     context.Context
+	run     context.Context // ends when the run is interrupted
+	ctx     context.Context // ends then, and when the case has had its time
 	nexuses map[int]*Nexus
 	undo    []func(context.Context)
 
@@ -52,8 +53,15 @@ func (t *T) verdict(v Verdict, reason string) {
 // Note explains what comes next.
 func (t *T) Note(format string, args ...any) { t.record(Step{Did: fmt.Sprintf(format, args...)}) }
 
-// Wrong fails the case, which goes on.
-func (t *T) Wrong(format string, args ...any) { t.verdict(Fail, fmt.Sprintf(format, args...)) }
+// Wrong fails the case, which goes on. What goes wrong after an interruption is
+// not the target's fault: answers are not waited for any more.
+func (t *T) Wrong(format string, args ...any) {
+	if t.run.Err() != nil {
+		t.verdict(Errored, interrupted)
+		return
+	}
+	t.verdict(Fail, fmt.Sprintf(format, args...))
+}
 
 // Fail fails the case and stops it.
 func (t *T) Fail(format string, args ...any) {
@@ -116,7 +124,7 @@ func (t *T) login(i, seat int, change func(*initiator.Config)) *Nexus {
 	n, err := t.tryLogin(i, seat, change)
 	if err != nil {
 		if t.ctx.Err() != nil {
-			t.Broken("interrupted")
+			t.Broken(interrupted)
 		}
 		t.Broken("%s cannot log in: %v", nexusName(i), err)
 	}
@@ -267,7 +275,7 @@ func (n *Nexus) try(c initiator.Cmd) (initiator.Response, error) {
 func (n *Nexus) noAnswer(did string, err error) {
 	n.t.record(Step{Nexus: n.Name, Did: did, Got: errText(err), Wrong: true})
 	if n.t.ctx.Err() != nil {
-		n.t.Broken("interrupted")
+		n.t.Broken(interrupted)
 	}
 	n.t.Fail("%s: %s: %s", n.Name, did, errText(err))
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,21 +174,57 @@ targets:
 	}
 }
 
-// ^C in the middle of a case leaves nothing behind.
+// ^C in the middle of a case leaves nothing behind, and is not held against the
+// target: here it comes while the victim writes, together with the PREEMPT.
 func TestInterrupted(t *testing.T) {
+	for _, id := range []string{"fencing.race.preempt", "fencing.race.mutual", "fencing.withheld.preempt", "fencing.late.same-port"} {
+		t.Run(id, func(t *testing.T) {
+			o := ownDaemon(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			interrupted := interrupting(o.paths, int(initiator.PRPreempt), cancel)
+			report, err := verify.Run(ctx, verify.Options{Paths: interrupted, Cases: matching(t, "pr.register.new "+id+" windows-cluster.*"), Destructive: true, Offset: -1})
+			require.NoError(t, err)
+			require.Equal(t, "interrupted", report.Stopped)
+			require.False(t, report.OK())
+			last := report.Cases[len(report.Cases)-1]
+			require.Equal(t, []any{id, verify.Errored, "interrupted"}, []any{last.ID, last.Verdict, last.Reason}, explain(report, verify.Fail))
+			require.Zero(t, report.Required.Fail+report.Rest.Fail)
+			untouched(t, o)
+		})
+	}
+}
+
+// ^C before the first case leaves nothing behind either.
+func TestInterruptedWhileClearing(t *testing.T) {
 	o := ownDaemon(t)
+	require.NoError(t, atRestart(func(ctx context.Context, u *initiator.Unit) error { return u.Register(ctx, 0, 0xa1) })(t, o.paths[1].Login)(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
-	report, err := verify.Run(ctx, verify.Options{
-		Paths: o.paths, Cases: matching(t, "pr.register.* fencing.race.preempt"), Destructive: true, Offset: -1,
-		Began: func(c verify.Case, _, _ int) {
-			if c.ID == "fencing.race.preempt" {
-				time.AfterFunc(300*time.Millisecond, cancel)
-			}
-		},
-	})
-	require.NoError(t, err)
-	require.Equal(t, "interrupted", report.Stopped)
-	require.False(t, report.OK())
+	defer cancel()
+	interrupted := interrupting(o.paths, int(initiator.PRRegisterAndIgnore), cancel)
+	_, err := verify.Run(ctx, verify.Options{Paths: interrupted, Cases: matching(t, "pr.register.new"), Destructive: true, ClearRegistered: true, Offset: -1})
+	require.ErrorIs(t, err, context.Canceled)
+	untouched(t, o)
+}
+
+// interrupting cancels when a service action of PERSISTENT RESERVE OUT is on its
+// way, before the target has seen it.
+func interrupting(paths []verify.Path, action int, cancel context.CancelFunc) []verify.Path {
+	l := lie{request: func(_ *liar, p *initiator.PDU) {
+		if is(p, 0x5f, action) {
+			cancel()
+		}
+	}}
+	paths = slices.Clone(paths)
+	for i := range paths {
+		paths[i].Login = l.through(paths[i].Login)
+	}
+	return paths
+}
+
+// untouched demands that no key is registered and that the range is as it was.
+func untouched(t *testing.T, o *ours) {
+	t.Helper()
 	require.NoError(t, atRestart(func(ctx context.Context, u *initiator.Unit) error {
 		k, err := u.ReadKeys(ctx)
 		require.Empty(t, k.Keys)
